@@ -1,0 +1,90 @@
+"""The function's entry points for Cloud Run functions: requests in, statuses out, nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import flask
+import functions_framework
+from cloudevents.http import CloudEvent
+from werkzeug.exceptions import HTTPException
+
+from promotion import configuration, delivery, gates, log
+from promotion.errors import BadConfiguration, Retryable
+from promotion.promoter import Promoter
+from promotion.publisher import topic
+from promotion.receiver import Receiver
+from promotion.registry.auth import GoogleIdentity
+from promotion.registry.transport import Transport
+
+_logger = logging.getLogger("promotion")
+
+
+def _receiver(environment: Mapping[str, str]) -> Receiver:
+    pipelines = configuration.load(Path(environment.get("PROMOTION_CONFIG", "promotion.yaml")))
+    gates.check_supported(pipelines)
+    promoter = Promoter(
+        pipelines,
+        Transport(GoogleIdentity()),
+        topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
+    )
+    return Receiver(
+        promoter,
+        dead_letters=topic(environment.get("PROMOTION_DEAD_LETTER_TOPIC", "")),
+        most_attempts=int(environment.get("PROMOTION_MAX_DELIVERY_ATTEMPTS", "100")),
+    )
+
+
+log.configure(
+    log.StructuredFormatter() if "K_SERVICE" in os.environ else log.ReadableFormatter(),
+    os.environ.get("LOG_LEVEL", "INFO"),
+)
+try:
+    _RECEIVER = _receiver(os.environ)
+except BadConfiguration as error:
+    _logger.critical("The configuration is wrong, so nothing is started:\n%s", error)
+    sys.exit(1)
+_TAKE = (
+    delivery.development_delivery
+    if os.environ.get("PROMOTION_DEV") == "1"
+    else delivery.wrapped_push
+)
+
+
+@functions_framework.cloud_event
+def promote(_: CloudEvent) -> None:
+    """Take a Pub/Sub message. The answer's status tells Pub/Sub whether to deliver it again.
+
+    The request itself is read, not the event that the framework makes of it: that one lacks the
+    subscription and the number of the attempt.
+    """
+    response = _answer(flask.request)
+    if response.status_code != 200:
+        flask.abort(response)
+
+
+@functions_framework.errorhandler(400)  # type: ignore[untyped-decorator]
+@functions_framework.errorhandler(415)  # type: ignore[untyped-decorator]
+def take_unconverted(_: HTTPException) -> flask.Response:
+    """Take what the framework cannot convert: a message without data is a message all the same."""
+    return _answer(flask.request)
+
+
+def _answer(request: flask.Request) -> flask.Response:
+    headers = dict(request.headers)
+    message = _TAKE(request.path, headers, request.get_data())
+    if message is None:
+        _logger.error("refused: not a wrapped Pub/Sub push")
+        return flask.Response("Only wrapped Pub/Sub push is taken here\n", 403)
+    trace = log.trace_fields(headers, os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
+    with log.context(message_id=message.message_id, **trace):
+        try:
+            _RECEIVER.receive(message)
+        except Retryable as error:
+            _logger.warning("to be delivered again: %s", error)
+            return flask.Response("Deliver it again\n", 503)
+    return flask.Response("OK\n", 200)

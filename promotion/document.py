@@ -1,0 +1,102 @@
+"""A YAML document that knows on which line each of its keys stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from promotion.errors import BadConfiguration
+
+KeyPath = tuple[str | int, ...]
+"""Where something stands in a document: keys of mappings and positions in lists."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a YAML document, and the line of each key and list entry in it."""
+
+    name: str
+    data: Any
+    lines: Mapping[KeyPath, int]
+
+    def place(self, path: KeyPath) -> str:
+        """Where a key stands, for people: ``FILE:LINE: key.subkey``.
+
+        A key that is not there is placed at the nearest one above it that is.
+        """
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        return f"{self.name}:{self.lines.get(known, 1)}: {dotted(path)}"
+
+
+def dotted(path: KeyPath) -> str:
+    """A key path as people write it: ``pipelines.shop.stages.prod.gate.freeze[0].from``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read(name: str, text: str) -> Document:
+    """Read a YAML document.
+
+    Raises:
+        BadConfiguration: It is not YAML, holds a key twice, or a key that is not text.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[KeyPath, int] = {}
+        data = None if node is None else _Reader(name, loader, lines).value(node, ())
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BadConfiguration(f"{name}:{line}: not YAML: {error.problem}") from error
+    finally:
+        loader.dispose()
+    return Document(name, data, lines)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    name: str
+    loader: yaml.SafeLoader
+    lines: dict[KeyPath, int]
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            for position, item in enumerate(node.value):
+                self.lines[*path, position] = item.start_mark.line + 1
+            return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
+        return self.loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        self._refuse_duplicates(node, path)
+        self.loader.flatten_mapping(node)
+        mapping = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, path)
+            self.lines[*path, key] = key_node.start_mark.line + 1
+            mapping[key] = self.value(value_node, (*path, key))
+        return mapping
+
+    def _refuse_duplicates(self, node: yaml.MappingNode, path: KeyPath) -> None:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = self._key(key_node, path)
+            if key in seen:
+                raise self._error(key_node, (*path, key), "this key stands here twice")
+            seen.add(key)
+
+    def _key(self, node: yaml.Node, path: KeyPath) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._error(node, path, "a key must be text")
+        return str(node.value)
+
+    def _error(self, node: yaml.Node, path: KeyPath, problem: str) -> BadConfiguration:
+        return BadConfiguration(
+            f"{self.name}:{node.start_mark.line + 1}: {dotted(path)}: {problem}"
+        )

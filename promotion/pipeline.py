@@ -1,0 +1,165 @@
+"""Pipelines, their stages, and the gates between them.
+
+A stage is a repository path in a registry, ``{registry}/{path}``; an image in it is
+``{registry}/{path}/{name}:{tag}``. What is written in promotion.yaml becomes these objects in
+configuration.py; here nothing is read and nothing can be wrong any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from zoneinfo import ZoneInfo
+
+from promotion.errors import BadMessage
+from promotion.registry.reference import Digest, Reference, Repository
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A weekly window in which nothing leaves a stage; weekdays count from Monday, 0."""
+
+    from_weekday: int
+    from_time: time
+    to_weekday: int
+    to_time: time
+    timezone: ZoneInfo
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The conditions for leaving a stage; an empty one asks for nothing."""
+
+    suites: tuple[str, ...]
+    refs: tuple[str, ...] = ()
+    versions: str = ""
+    soak: timedelta | None = None
+    no_alerts: bool = False
+    approvals: int = 0
+    freeze: tuple[Freeze, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A class of environment, as the repositories of the images that may run there.
+
+    Attributes:
+        repository: The prefix that all image repositories of the stage share.
+        promotes_to: The names of the stages that an image goes to from here.
+        gate: The conditions for leaving; None where the stage promotes to no other.
+        entry: "record" when only images with a promotion record are judged here, else "any".
+    """
+
+    name: str
+    repository: Repository
+    promotes_to: tuple[str, ...] = ()
+    gate: Gate | None = None
+    entry: str = "record"
+
+    def holds(self, repository: Repository) -> bool:
+        """Whether an image repository belongs to this stage."""
+        return repository.host == self.repository.host and repository.path.startswith(
+            f"{self.repository.path}/"
+        )
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of one product, and the subscription through which its results must come."""
+
+    name: str
+    stages: Mapping[str, Stage]
+    results: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in a stage of a pipeline, as a message names it."""
+
+    pipeline: Pipeline
+    stage: Stage
+    name: str
+    reference: Reference
+
+    def promotions(self, digest: Digest) -> list[Promotion]:
+        """The promotions that can follow from this image's stage."""
+        return [
+            Promotion(
+                pipeline=self.pipeline.name,
+                image=self.name,
+                digest=digest,
+                from_stage=self.stage.name,
+                to_stage=name,
+                source=self.reference,
+                destination=self._in(self.pipeline.stages[name]),
+            )
+            for name in self.stage.promotes_to
+        ]
+
+    def _in(self, stage: Stage) -> Reference:
+        path = f"{stage.repository.path}/{self.name}"
+        return Reference(Repository(stage.repository.host, path), self.reference.tag)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One image on its way from one stage to another; the tag is the version and stays."""
+
+    pipeline: str
+    image: str
+    digest: Digest
+    from_stage: str
+    to_stage: str
+    source: Reference
+    destination: Reference
+
+    @property
+    def version(self) -> str:
+        """The image's version: its tag, in both stages."""
+        return self.source.tag
+
+
+@dataclass(frozen=True)
+class Signing:
+    """Who signs statements, and whose signatures count."""
+
+    kms: str = ""
+    key: str = ""
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pipelines:
+    """All pipelines of a deployment."""
+
+    pipelines: Sequence[Pipeline]
+    signals: str = ""
+    signing: Signing | None = field(default=None)
+
+    def find(self, reference: Reference) -> Image:
+        """The image that a reference names, with its pipeline and stage.
+
+        Raises:
+            BadMessage: The reference is in no stage of any pipeline, or lacks a tag.
+        """
+        if not reference.tag:
+            raise BadMessage(f"{reference} has no tag; name the image as NAME:TAG")
+        for pipeline in self.pipelines:
+            for stage in pipeline.stages.values():
+                if stage.holds(reference.repository):
+                    name = reference.repository.path.removeprefix(f"{stage.repository.path}/")
+                    return Image(pipeline, stage, name, reference)
+        raise BadMessage(self._nowhere(reference))
+
+    def _nowhere(self, reference: Reference) -> str:
+        stages = [stage for pipeline in self.pipelines for stage in pipeline.stages.values()]
+        hosts = sorted({stage.repository.host for stage in stages})
+        if reference.repository.host not in hosts:
+            return (
+                f"{reference} is on the registry {reference.repository.host}, which no stage uses;"
+                f" promotion.yaml knows {', '.join(hosts)}"
+            )
+        repositories = ", ".join(f"{stage.repository}/…" for stage in stages)
+        return f"{reference} is in no stage; promotion.yaml knows {repositories}"

@@ -1,0 +1,47 @@
+"""What becomes of a message: an effect, a dead letter, or another delivery."""
+
+from __future__ import annotations
+
+import logging
+
+from promotion import events, log
+from promotion.delivery import Message
+from promotion.errors import Permanent, PromotionError, Retryable
+from promotion.promoter import Promoter
+from promotion.publisher import Topic
+
+_logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Takes messages; a message may be acknowledged when ``receive`` returns.
+
+    Attributes:
+        most_attempts: How often the subscription delivers a message before it gives up.
+    """
+
+    def __init__(self, promoter: Promoter, dead_letters: Topic, most_attempts: int) -> None:
+        self._promoter = promoter
+        self._dead_letters = dead_letters
+        self.most_attempts = most_attempts
+
+    def receive(self, message: Message) -> None:
+        """Give a message its effect, or put it aside where it cannot have one.
+
+        Raises:
+            Retryable: It must be delivered again.
+        """
+        try:
+            result = events.parse(message)
+            with log.context(image=str(result.image), digest=result.digest, suite=result.suite):
+                self._promoter.handle(result)
+        except Permanent as error:
+            self._put_aside(message, error, "permanent")
+        except Retryable as error:
+            if message.attempt < self.most_attempts:
+                raise
+            self._put_aside(message, error, "retryable")
+
+    def _put_aside(self, message: Message, error: PromotionError, kind: str) -> None:
+        _logger.error("dead letter (%s): %s", kind, error)
+        self._dead_letters.publish(events.dead_letter(message, str(error), kind))

@@ -1,0 +1,126 @@
+"""The names of things in registries: digests, repositories, image references.
+
+The grammar is that of the OCI Distribution Specification, "Pulling manifests". The host is always
+written out: a name without one is an error here, never a guess at a default registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import NewType
+
+from promotion.errors import BadReference
+
+Digest = NewType("Digest", str)
+"""An algorithm and a hash in hexadecimal, such as ``sha256:…``."""
+
+_HEX_LENGTHS = {"sha256": 64, "sha512": 128}
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::[0-9]{1,5})?"
+    r"|\[[0-9a-f:]{2,39}\](?::[0-9]{1,5})?"
+)
+_PATH = re.compile(
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository: the registry's host and the path under it."""
+
+    host: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Read ``HOST/PATH``.
+
+        Raises:
+            BadReference: The text is not a host and a path.
+        """
+        host, _, path = text.partition("/")
+        if not _HOST.fullmatch(host) or not _looks_like_host(host):
+            raise BadReference(
+                f"{text!r} does not begin with a registry host;"
+                " write it out, as in europe-west2-docker.pkg.dev/…"
+            )
+        if not _PATH.fullmatch(path) or len(path) > _LONGEST_NAME:
+            raise BadReference(
+                f"{path!r} in {text!r} is not a repository path:"
+                " lower-case letters, digits and single separators, 255 characters at most"
+            )
+        return cls(host, path)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An image in a repository, named by a tag, a digest, or both."""
+
+    repository: Repository
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read ``HOST/PATH[:TAG][@DIGEST]``; a tag or a digest must be there.
+
+        Raises:
+            BadReference: The text is not such a reference.
+        """
+        name, at, digest = text.partition("@")
+        path, colon, tag = name.rpartition(":")
+        if not colon or "/" in tag:
+            path, tag = name, ""
+        elif not _TAG.fullmatch(tag):
+            raise BadReference(f"{tag!r} in {text!r} is not a tag")
+        if not tag and not at:
+            raise BadReference(f"{text!r} names neither a tag nor a digest; write it as NAME:TAG")
+        return cls(Repository.parse(path), tag, parse_digest(digest) if at else None)
+
+    def at(self, digest: Digest) -> Reference:
+        """This reference, pinned to a digest."""
+        return replace(self, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.repository}{tag}{digest}"
+
+
+def parse_digest(text: str) -> Digest:
+    """Check that the text is a digest of a known algorithm.
+
+    Raises:
+        BadReference: It is not.
+    """
+    algorithm, _, value = text.partition(":")
+    if len(value) != _HEX_LENGTHS.get(algorithm) or not re.fullmatch("[0-9a-f]+", value):
+        raise BadReference(f"{text!r} is not a digest such as sha256:… with 64 hexadecimal digits")
+    return Digest(text)
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> Digest:
+    """The digest of some bytes."""
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+
+
+def algorithm_of(digest: Digest) -> str:
+    """The name of the algorithm a digest was made with, as ``hashlib`` knows it."""
+    return digest.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: such registries speak plain HTTP, all others HTTPS."""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
+    return name in ("localhost", "[::1]") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+
+
+def _looks_like_host(host: str) -> bool:
+    return "." in host or ":" in host or host == "localhost"

@@ -1,0 +1,1 @@
+"""JSON Schemas of what people write: promotion.yaml and the test-result message."""
