@@ -1,1 +1,1 @@
-"""Development aids: an embedded registry, real parts on demand, the demo. Nothing here is deployed."""
+"""Development aids: an embedded registry, real parts on demand, the demo. Never deployed."""

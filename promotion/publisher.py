@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from promotion.errors import PublishFailed
 from promotion.events import Event
@@ -73,7 +74,8 @@ class LoggedTopic:
 
     def publish(self, event: Event) -> str:
         """Log an event."""
-        _logger.info("event: %s %s", dict(event.attributes), event.data.decode(errors="replace"))
+        content = {"attributes": event.attributes, "data": _readable(event.data)}
+        _logger.info("event %s", json.dumps(content, ensure_ascii=False))
         return ""
 
 
@@ -95,6 +97,13 @@ class RecordedTopic:
 def topic(name: str) -> Topic:
     """The topic with that full name; the log, if the name is empty."""
     return PubSubTopic(name) if name else LoggedTopic()
+
+
+def _readable(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
 
 
 class _Client:

@@ -1,0 +1,207 @@
+"""The real parts, wired as in a deployment: topics, push subscription, dead letters, function.
+
+    python -m dev.stack        (or: make dev)
+
+runs them until Ctrl-C and prints each promotion event as it arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from dev import images
+from dev.pubsub import PubSub, Received
+from dev.services import (
+    MissingPart,
+    Service,
+    ServiceFailed,
+    docker_registry,
+    function_server,
+    pubsub_emulator,
+)
+from promotion.registry.auth import Anonymous
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Repository
+from promotion.registry.transport import Transport
+
+ROOT = Path(__file__).parent.parent
+RESULTS = "shop-results"
+EVENTS = "promotion-events"
+DEAD_LETTERS = "promotion-dead-letters"
+PUSH_SUBSCRIPTION = f"{RESULTS}-push"
+
+_ENVIRONMENT = ROOT / ".dev" / "environment.mk"
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A function that takes the messages of a results topic."""
+
+    function: Service
+    pubsub: PubSub
+
+
+def three_stages(registry: str, prod_registry: str = "", results: str = "") -> str:
+    """A promotion.yaml: functional leaves fast-feedback, extended leaves extended-test."""
+    return f"""\
+pipelines:
+  shop:
+    {f"results: {results}" if results else "# results: any subscription counts"}
+    stages:
+      fast-feedback:
+        registry: {registry}/shop
+        promotes_to: extended-test
+        gate:
+          suites: [functional]
+      extended-test:
+        registry: {registry}/shop
+        promotes_to: prod
+        gate:
+          suites: [extended]
+      prod:
+        registry: {prod_registry or registry}/shop
+"""
+
+
+@contextmanager
+def wired(
+    directory: Path, pubsub: PubSub, configuration: str, ack_deadline: int = 60
+) -> Iterator[Stack]:
+    """Run the function with this promotion.yaml, fed by a push subscription on the results topic.
+
+    The events topic and the dead-letter topic each have a subscription of the same name, to pull.
+    """
+    for topic in (RESULTS, EVENTS, DEAD_LETTERS):
+        pubsub.create_topic(topic)
+    for topic in (EVENTS, DEAD_LETTERS):
+        pubsub.create_subscription(topic, topic)
+    with function_server(
+        ROOT, function_environment(directory, pubsub, configuration), directory
+    ) as (function):
+        pubsub.create_subscription(
+            PUSH_SUBSCRIPTION,
+            RESULTS,
+            endpoint=f"{function.url}/projects/{pubsub.project}/topics/{RESULTS}",
+            ack_deadline=ack_deadline,
+            dead_letter_topic=DEAD_LETTERS,
+            max_delivery_attempts=_ATTEMPTS,
+        )
+        yield Stack(function, pubsub)
+
+
+def function_environment(directory: Path, pubsub: PubSub, configuration: str) -> dict[str, str]:
+    """What the function is told, with the promotion.yaml written to a file."""
+    file = directory / "promotion.yaml"
+    file.write_text(configuration, encoding="utf-8")
+    topics = f"projects/{pubsub.project}/topics"
+    return {
+        "PROMOTION_CONFIG": str(file),
+        "PROMOTION_EVENTS_TOPIC": f"{topics}/{EVENTS}",
+        "PROMOTION_DEAD_LETTER_TOPIC": f"{topics}/{DEAD_LETTERS}",
+        "PUBSUB_EMULATOR_HOST": pubsub.host,
+    }
+
+
+def describe(event: Received) -> str:
+    """An event as it is printed: what happened, then its data."""
+    kind = event.attributes.get("ce-type", "dead letter")
+    data = event.data.decode(errors="replace")
+    if kind == "dead letter":
+        reason = event.attributes.get("promotion-dlq-reason", "never acknowledged")
+        return f"✗ dead letter: {reason}\n  {data}"
+    sign = "✓" if event.attributes["verdict"] == "PROMOTE" else "✗"
+    return f"{sign} {kind}\n{json.dumps(json.loads(data), indent=2, ensure_ascii=False)}"
+
+
+def main() -> int:
+    """Run everything until interrupted; 1 if a part is missing or fails."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="promotion-dev-") as folder:
+            _run(Path(folder))
+    except (MissingPart, ServiceFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+    finally:
+        _ENVIRONMENT.unlink(missing_ok=True)
+    return 0
+
+
+def _run(folder: Path) -> None:
+    print("starting the registry, the Pub/Sub emulator and the function …", flush=True)
+    with (
+        docker_registry(folder / "registry") as registry,
+        pubsub_emulator(folder, "local-dev") as emulator,
+        PubSub(emulator.host, "local-dev") as pubsub,
+        wired(folder, pubsub, three_stages(registry.host)) as stack,
+    ):
+        _tell_make(stack)
+        image = _push_sample(registry)
+        print(_greeting(registry, emulator, stack, image), flush=True)
+        for subscription in (EVENTS, DEAD_LETTERS):
+            _print_arrivals(emulator.host, subscription)
+        threading.Event().wait()
+
+
+def _tell_make(stack: Stack) -> None:
+    """Let `make publish` in another terminal find the emulator and the topic."""
+    _ENVIRONMENT.parent.mkdir(exist_ok=True)
+    _ENVIRONMENT.write_text(
+        f"export PUBSUB_EMULATOR_HOST := {stack.pubsub.host}\n"
+        f"export PROMOTION_RESULTS_TOPIC := projects/{stack.pubsub.project}/topics/{RESULTS}\n",
+        encoding="utf-8",
+    )
+
+
+def _push_sample(registry: Service) -> str:
+    repository = Repository(registry.host, "shop/fast-feedback/shop")
+    client = RepositoryClient(repository, Transport(Anonymous()))
+    images.push_image(client, [images.layer({"hello": b"hello, world\n"})], tag="1.0.0")
+    return f"{repository}:1.0.0"
+
+
+def _greeting(registry: Service, emulator: Service, stack: Stack, image: str) -> str:
+    next_image = image.replace("fast-feedback", "extended-test")
+    target = f"docker://{registry.host}/shop/fast-feedback/NAME:TAG"
+    return f"""\
+  registry   {registry.url}   (stages shop/fast-feedback, shop/extended-test, shop/prod)
+  Pub/Sub    {emulator.url}   (topics {RESULTS}, {EVENTS}, {DEAD_LETTERS})
+  function   {stack.function.url}   (log: {stack.function.log})
+
+A sample image is in fast-feedback. In a second terminal:
+
+  make publish IMAGE={image} SUITE=functional OUTCOME=success
+  make publish IMAGE={next_image} SUITE=extended OUTCOME=success
+  skopeo list-tags --tls-verify=false docker://{registry.host}/shop/prod/shop
+
+Your own image: skopeo copy --dest-tls-verify=false SOURCE {target}
+Promotion events and dead letters are printed here as they arrive. Ctrl-C ends everything.
+"""
+
+
+def _print_arrivals(host: str, subscription: str) -> None:
+    def follow() -> None:
+        # The emulator going away, at the end, is what ends this thread.
+        with PubSub(host, "local-dev") as pubsub, suppress(urllib3.exceptions.HTTPError):
+            while True:
+                for event in pubsub.pull(subscription, timeout=60):
+                    print(describe(event), flush=True)
+
+    threading.Thread(target=follow, daemon=True, name=subscription).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
