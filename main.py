@@ -35,8 +35,14 @@ def _receiver(environment: Mapping[str, str]) -> Receiver:
     return Receiver(
         promoter,
         dead_letters=topic(environment.get("PROMOTION_DEAD_LETTER_TOPIC", "")),
-        most_attempts=int(environment.get("PROMOTION_MAX_DELIVERY_ATTEMPTS", "100")),
+        most_attempts=_most_attempts(environment.get("PROMOTION_MAX_DELIVERY_ATTEMPTS", "100")),
     )
+
+
+def _most_attempts(text: str) -> int:
+    if not text.isdecimal():
+        raise BadConfiguration(f"PROMOTION_MAX_DELIVERY_ATTEMPTS is {text!r}, not a number")
+    return int(text)
 
 
 log.configure(

@@ -246,14 +246,15 @@ class Repository:
 
     def add_manifest(self, reference: str, media_type: str, raw: bytes) -> Manifest:
         """Keep a manifest, and its tag if `reference` is one, once all that it needs is here."""
+        tag = None if _is_digest(reference) else self._tag(reference)
         manifest = self._acceptable(reference, media_type, raw)
         self._write(self._content / manifest.digest.path, raw)
         self._write(self._manifests / manifest.digest.path, media_type.encode())
         if manifest.subject:
             link = self._referrers / manifest.subject.path / manifest.digest.path
             self._write(link, b"")
-        if not _is_digest(reference):
-            self._write(self._tag(reference), str(manifest.digest).encode())
+        if tag:
+            self._write(tag, str(manifest.digest).encode())
         return manifest
 
     def remove_manifest(self, reference: str) -> None:

@@ -8,10 +8,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from promotion import __version__, events, log
+from promotion import __version__, events, log, publisher
 from promotion.errors import BadConfiguration, NotFound, PromotionError, Retryable
 from promotion.events import Outcome
-from promotion.publisher import PubSubTopic
 from promotion.registry.auth import GoogleIdentity
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference
@@ -127,7 +126,7 @@ def _send(event: events.Event, topic: str, url: str) -> str:
         raise BadConfiguration(
             "Nowhere to send to: give --topic (or PROMOTION_RESULTS_TOPIC), or --url"
         )
-    return PubSubTopic(topic).publish(event)
+    return publisher.topic(topic).publish(event)
 
 
 def _post(event: events.Event, url: str) -> str:

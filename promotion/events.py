@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
+from cloudevents.conversion import to_binary
 from cloudevents.exceptions import GenericException as CloudEventError
-from cloudevents.http import CloudEvent, from_json, to_binary
+from cloudevents.http import CloudEvent, from_json
 from msgspec import Meta
 
 from promotion.delivery import Message

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from promotion import announcement, events, gates
+from promotion import announcement, events, gates, log
 from promotion.errors import BadMessage, NotFound, PromotionError, RegistryRefused, Retryable
 from promotion.events import TestResult
 from promotion.gates import Standing
@@ -55,6 +55,10 @@ class Promoter:
             Retryable: Something failed on the way; what has been done by then is found again.
         """
         image = self._pipelines.find(result.image)
+        with log.context(pipeline=image.pipeline.name):
+            self._handle(image, result)
+
+    def _handle(self, image: Image, result: TestResult) -> None:
         _admit(image, result)
         if not gates.concerns(image.stage.gate, result):
             _logger.info("recorded: no gate of %s asks for it", image.stage.name)

@@ -342,6 +342,14 @@ def test_invalid_manifest(client: Client, manifest: bytes, media_type: str) -> N
     assert (answer.status, errors(answer)) == (400, [("MANIFEST_INVALID", None)])
 
 
+def test_invalid_tag(client: Client) -> None:
+    """A manifest that cannot get its tag is not kept either."""
+    client.push_blob("app", CONFIG)
+    answer = client.push("app", "-1", image())
+    assert (answer.status, errors(answer)) == (400, [("MANIFEST_INVALID", None)])
+    assert client.ask("GET", f"/v2/app/manifests/{digest_of(image())}").status == 404
+
+
 def test_incomplete_image(client: Client) -> None:
     """An image is refused with one error for each blob that is missing."""
     client.push_blob("app", CONFIG)

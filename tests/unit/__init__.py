@@ -1,0 +1,1 @@
+"""Behaviour of the parts, against the embedded registry where one is needed."""

@@ -1,0 +1,47 @@
+"""Two embedded registries and what it takes to speak to them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.registry import EmbeddedRegistry
+from promotion.registry.auth import Anonymous
+from promotion.registry.transport import Transport
+
+
+@pytest.fixture
+def near(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    """A registry."""
+    with EmbeddedRegistry(tmp_path / "near") as registry:
+        yield registry
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    """Another registry."""
+    with EmbeddedRegistry(tmp_path / "far") as registry:
+        yield registry
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    """Anonymous requests, whose connections are closed afterwards."""
+    transport = Transport(Anonymous())
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def free_host() -> Callable[[], str]:
+    """Gives addresses on which nothing listens."""
+
+    def free() -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return f"127.0.0.1:{probe.getsockname()[1]}"
+
+    return free

@@ -1,0 +1,167 @@
+"""One repository on the wire: what is asked, and what the answers become."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from promotion.errors import (
+    AccessDenied,
+    ContentMismatch,
+    NotFound,
+    Permanent,
+    PromotionError,
+    RegistryRefused,
+    RegistryUnavailable,
+    Retryable,
+    UnsupportedContent,
+)
+from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
+from promotion.registry.manifest import OCI_MANIFEST, Blob
+from promotion.registry.reference import Repository, digest_of
+from promotion.registry.transport import Transport
+from tests.unit.scripted import Answer, ScriptedServer
+
+CONTENT = b'{"schemaVersion": 2}'
+DIGEST = digest_of(CONTENT)
+FOUND = Answer(200, CONTENT, {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": DIGEST})
+
+
+def errors(code: str, message: str) -> bytes:
+    """An error body as the specification lays it out."""
+    return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+
+
+def client(server: ScriptedServer, transport: Transport) -> RepositoryClient:
+    """A client for a repository on the scripted server."""
+    return RepositoryClient(Repository(server.host, "shop/fast-feedback/shop"), transport)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "effect", "advice"),
+    [
+        (401, AccessDenied, Retryable, "roles/artifactregistry.reader"),
+        (403, AccessDenied, Retryable, "roles/artifactregistry.writer"),
+        (404, NotFound, Retryable, "check that the repository exists"),
+        (408, RegistryUnavailable, Retryable, "tried again"),
+        (429, RegistryUnavailable, Retryable, "tried again"),
+        (500, RegistryUnavailable, Retryable, "tried again"),
+        (503, RegistryUnavailable, Retryable, "tried again"),
+        (400, RegistryRefused, Permanent, ""),
+        (405, RegistryRefused, Permanent, ""),
+    ],
+)
+def test_a_refusal_says_what_was_attempted_what_was_answered_and_what_to_do(
+    status: int,
+    kind: type[PromotionError],
+    effect: type[PromotionError],
+    advice: str,
+    transport: Transport,
+) -> None:
+    """Each status is an error of its own kind, with the reference and the registry's own words."""
+    with ScriptedServer(Answer(status, errors("DENIED", "not for you"))) as server:
+        with pytest.raises(kind) as raised:
+            client(server, transport).manifest("1.0")
+        assert isinstance(raised.value, effect)
+        text = str(raised.value)
+        assert f"read the manifest {server.host}/shop/fast-feedback/shop:1.0" in text
+        assert f"answered {status} DENIED: not for you" in text
+        assert advice in text
+
+
+def test_an_error_body_of_any_kind_is_survived(transport: Transport) -> None:
+    """An HTML page in place of the specified JSON is left out of the message."""
+    with ScriptedServer(Answer(502, b"<html>")) as server:
+        with pytest.raises(RegistryUnavailable, match="answered 502; it will be tried again"):
+            client(server, transport).manifest("1.0")
+
+
+def test_a_manifest_that_is_not_what_its_digest_names_is_refused(transport: Transport) -> None:
+    """Neither the digest asked for nor the one the registry states may differ from the content."""
+    other = digest_of(b"other")
+    lie = Answer(200, CONTENT, {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": other})
+    with ScriptedServer(FOUND, lie) as server:
+        for name in (other, "1.0"):
+            with pytest.raises(ContentMismatch, match=other):
+                client(server, transport).manifest(name)
+
+
+def test_a_manifest_beyond_the_limit_is_not_read(transport: Transport) -> None:
+    """More than 4 MiB are refused."""
+    long = Answer(200, b" " * (LARGEST_MANIFEST + 1), {"Content-Type": OCI_MANIFEST})
+    with ScriptedServer(long) as server:
+        with pytest.raises(RegistryRefused, match="longer than"):
+            client(server, transport).manifest("1.0")
+
+
+def test_a_manifest_without_a_type_is_refused(transport: Transport) -> None:
+    """The Content-Type is part of a manifest; without it there is nothing to hand on."""
+    with ScriptedServer(Answer(200, CONTENT)) as server:
+        with pytest.raises(UnsupportedContent, match="without a Content-Type"):
+            client(server, transport).manifest("1.0")
+
+
+def test_a_tag_is_resolved_without_the_digest_header(transport: Transport) -> None:
+    """A registry that leaves the header out is asked for the manifest itself."""
+    bare = Answer(200, b"", {"Content-Type": OCI_MANIFEST})
+    whole = Answer(200, CONTENT, {"Content-Type": OCI_MANIFEST})
+    with ScriptedServer(bare, whole) as server:
+        assert client(server, transport).resolve("1.0") == DIGEST
+
+
+def test_redirects_are_followed_without_authorization(transport: Transport) -> None:
+    """The place that a download is sent to never sees the registry's credential."""
+
+    class Token:
+        def authorization(self, host: str) -> str | None:
+            return f"Bearer secret-of-{host}"
+
+    blob = Blob(digest_of(b"bytes"), 5)
+    authorised = Transport(Token())
+    with ScriptedServer(Answer(200, b"bytes")) as store:
+        location = {"Location": f"http://{store.host}/downloads/1?signature=x"}
+        with ScriptedServer(Answer(307, b"", location)) as server:
+            with client(server, authorised).blob(blob) as pieces:
+                assert b"".join(pieces) == b"bytes"
+            assert server.asked[0].headers["Authorization"] == f"Bearer secret-of-{server.host}"
+        assert "Authorization" not in store.asked[0].headers
+    authorised.close()
+    transport.close()
+
+
+def test_an_endless_redirect_ends(transport: Transport) -> None:
+    """A registry that sends its reader round in circles is refused after a few rounds."""
+    circle = Answer(302, b"", {"Location": "/v2/round"})
+    with ScriptedServer(*[circle] * 10) as server:
+        with pytest.raises(RegistryRefused, match="answered 302"):
+            client(server, transport).manifest("1.0")
+        assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize(
+    "location", ["/v2/up/1", "/v2/up/1?state=a%2Fb&x=", "http://{host}/v2/up/1"]
+)
+def test_an_upload_goes_where_the_registry_says(location: str, transport: Transport) -> None:
+    """Relative and absolute locations, with and without a query, keep what they say."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer() as server:
+        where = location.format(host=server.host)
+        server.answers = [Answer(202, b"", {"Location": where}), Answer(201)]
+        repository = client(server, transport)
+        repository.upload(repository.start_upload(blob), blob, [b"by", b"tes"])
+        opened, sent = server.asked
+        assert opened.headers["Content-Length"] == "0"
+        assert sent.headers["Content-Length"] == "5"
+        assert "Transfer-Encoding" not in sent.headers
+        path, _, query = sent.path.partition("?")
+        assert path == "/v2/up/1"
+        assert query.startswith("state=a%2Fb&x=&digest=" if "?" in location else "digest=sha256")
+
+
+def test_content_is_asked_for_as_it_is_stored(transport: Transport) -> None:
+    """Compression on the way would change the bytes that a digest is made of."""
+    with ScriptedServer(FOUND) as server:
+        client(server, transport).manifest("1.0")
+        assert server.asked[0].headers["Accept-Encoding"] == "identity"
+        assert OCI_MANIFEST in server.asked[0].headers["Accept"]

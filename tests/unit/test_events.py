@@ -1,0 +1,273 @@
+"""Messages: what counts as a test result, and what goes out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from promotion import events
+from promotion.delivery import Message
+from promotion.errors import BadMessage
+from promotion.events import Outcome
+from promotion.pipeline import Promotion
+from promotion.registry.reference import Digest, Reference, Repository
+from promotion.verdict import Decision, Finding, Verdict
+
+DIGEST = Digest("sha256:" + "a" * 64)
+PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+PLAIN: dict[str, Any] = {
+    "image": "gcr.io/acme/shop/fast-feedback/shop:1.4.2",
+    "digest": DIGEST,
+    "suite": "functional",
+    "outcome": "success",
+}
+CDEVENT: dict[str, Any] = {
+    "context": {
+        "specversion": "0.5.1",
+        "id": "1",
+        "source": "/ci",
+        "type": "dev.cdevents.testsuiterun.finished.0.3.0",
+        "timestamp": "2026-01-31T11:59:00Z",
+    },
+    "subject": {
+        "id": "run-1",
+        "content": {
+            "outcome": "failure",
+            "environment": {"id": "fast-feedback"},
+            "testSuite": {"id": "functional", "name": "Functional tests"},
+        },
+    },
+    "customData": {
+        "image": PLAIN["image"],
+        "digest": DIGEST,
+        "ref": "refs/heads/main",
+        "commit": "c",
+    },
+}
+PROMOTION = Promotion(
+    pipeline="shop",
+    image="shop",
+    digest=DIGEST,
+    from_stage="fast-feedback",
+    to_stage="extended-test",
+    source=Reference(Repository("gcr.io", "acme/fast-feedback/shop"), "1.4.2"),
+    destination=Reference(Repository("gcr.io", "acme/extended-test/shop"), "1.4.2"),
+)
+PASSED = Finding(Decision.PROMOTE, "suite-succeeded", "it passed", "https://ci.example/7")
+FAILED = Finding(Decision.DENY, "suite-failed", "it failed")
+
+
+def message(content: Any, attributes: dict[str, str] | None = None) -> Message:
+    """A message as it comes from Pub/Sub."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return Message(data, attributes or {}, "1", PUBLISHED, "projects/p/subscriptions/s")
+
+
+def test_the_plain_form_is_read() -> None:
+    """Each field of the plain form arrives; when it ended defaults to when it was published."""
+    more = {"ref": "refs/heads/main", "commit": "abc", "url": "https://ci.example/7"}
+    result = events.parse(message({**PLAIN, **more}))
+    assert str(result.image) == PLAIN["image"]
+    assert (result.digest, result.suite, result.outcome) == (DIGEST, "functional", Outcome.SUCCESS)
+    assert (result.ref, result.commit, result.url) == tuple(more.values())
+    assert result.finished_at == result.published_at == PUBLISHED
+    assert result.subscription == "projects/p/subscriptions/s"
+
+
+def test_the_cdevents_form_is_read() -> None:
+    """A testsuiterun.finished says the same, its timestamp being when the suite ended."""
+    result = events.parse(message(CDEVENT))
+    assert str(result.image) == PLAIN["image"]
+    assert (result.digest, result.suite, result.outcome) == (DIGEST, "functional", Outcome.FAILURE)
+    assert (result.ref, result.commit) == ("refs/heads/main", "c")
+    assert result.finished_at == PUBLISHED - timedelta(minutes=1)
+
+
+def test_a_suite_without_an_id_goes_by_its_name() -> None:
+    """testSuite.name stands in for a missing testSuite.id."""
+    content = {**CDEVENT["subject"]["content"], "testSuite": {"name": "functional"}}
+    result = events.parse(message({**CDEVENT, "subject": {"content": content}}))
+    assert result.suite == "functional"
+
+
+@pytest.mark.parametrize("content", [PLAIN, CDEVENT])
+def test_a_structured_cloud_event_is_opened(content: dict[str, Any]) -> None:
+    """Both forms may come inside application/cloudevents+json."""
+    envelope = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "t", "data": content}
+    attributes = {"content-type": "application/cloudevents+json; charset=utf-8"}
+    assert events.parse(message(envelope, attributes)) == events.parse(message(content))
+
+
+def test_cloud_event_attributes_change_nothing() -> None:
+    """A binary CloudEvent's data is the result itself."""
+    attributes = {"ce-id": "1", "ce-type": "t", "ce-source": "/ci", "ce-specversion": "1.0"}
+    assert events.parse(message(PLAIN, attributes)) == events.parse(message(PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("spelling", "outcome"),
+    [
+        ("success", Outcome.SUCCESS),
+        ("passed", Outcome.SUCCESS),
+        ("PASSED", Outcome.SUCCESS),
+        ("WARNED", Outcome.SUCCESS),
+        ("failure", Outcome.FAILURE),
+        ("failed", Outcome.FAILURE),
+        ("FAILED", Outcome.FAILURE),
+        ("cancel", Outcome.CANCEL),
+        ("error", Outcome.ERROR),
+    ],
+)
+def test_outcomes_have_several_spellings(spelling: str, outcome: Outcome) -> None:
+    """CDEvents' words and in-toto's are both taken."""
+    assert events.parse(message({**PLAIN, "outcome": spelling})).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not JSON",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'"text"',
+        *({key: value for key, value in PLAIN.items() if key != gone} for gone in PLAIN),
+        {**PLAIN, "outcome": "great"},
+        {**PLAIN, "suite": ""},
+        {**PLAIN, "suite": 7},
+        {**PLAIN, "image": "shop:1.4.2"},
+        {**PLAIN, "image": "https://gcr.io/acme/shop:1"},
+        {**PLAIN, "image": f"gcr.io/acme/shop:1@sha256:{'b' * 64}"},
+        {**PLAIN, "digest": "sha256:abc"},
+        {**PLAIN, "finished_at": "yesterday"},
+        {**PLAIN, "finished_at": "2026-01-31T12:00:00"},
+        {**PLAIN, "finished_at": "2026-01-31T12:05:01Z"},
+        {**CDEVENT, "customData": {"image": PLAIN["image"]}},
+        {
+            **CDEVENT,
+            "context": {**CDEVENT["context"], "type": "dev.cdevents.testsuiterun.started.0.3.0"},
+        },
+        {**CDEVENT, "subject": {"content": {"outcome": "success", "testSuite": {}}}},
+    ],
+)
+def test_anything_else_is_a_bad_message(content: Any) -> None:
+    """What is not JSON, lacks a field or has an impossible value is refused, with the reason."""
+    with pytest.raises(BadMessage, match=r"Not a test result|is not a test result"):
+        events.parse(message(content))
+
+
+def test_a_broken_structured_cloud_event_is_a_bad_message() -> None:
+    """So is an envelope that is none."""
+    for content in (b"no", b"[]", b'{"specversion": "1.0"}', b'{"id":"1","source":"s","type":"t"}'):
+        with pytest.raises(BadMessage):
+            events.parse(message(content, {"content-type": "application/cloudevents+json"}))
+
+
+def test_five_minutes_of_clock_skew_are_forgiven() -> None:
+    """A runner's clock may be a little ahead of Pub/Sub's."""
+    result = events.parse(message({**PLAIN, "finished_at": "2026-01-31T12:05:00Z"}))
+    assert result.finished_at == PUBLISHED + timedelta(minutes=5)
+
+
+def test_the_promoted_event_is_the_contract() -> None:
+    """Type, source, subject, filter attributes and data are as other systems rely on them."""
+    event = events.promoted(PROMOTION, Verdict((PASSED,)), [], PUBLISHED)
+    assert event.attributes == {
+        "ce-specversion": "1.0",
+        "ce-id": event.attributes["ce-id"],
+        "ce-type": "dev.cdeventsx.promotion-artifact.promoted.0.1.0",
+        "ce-source": "/promotion/shop",
+        "ce-subject": f"pkg:oci/shop@{DIGEST}"
+        "?repository_url=gcr.io%2Facme%2Fextended-test%2Fshop&tag=1.4.2",
+        "ce-time": "2026-01-31T12:00:00Z",
+        "content-type": "application/json",
+        "pipeline": "shop",
+        "image": "shop",
+        "version": "1.4.2",
+        "from_stage": "fast-feedback",
+        "to_stage": "extended-test",
+        "verdict": "PROMOTE",
+    }
+    assert json.loads(event.data) == {
+        "source": f"gcr.io/acme/fast-feedback/shop:1.4.2@{DIGEST}",
+        "destination": f"gcr.io/acme/extended-test/shop:1.4.2@{DIGEST}",
+        "digest": DIGEST,
+        "from_stage": "fast-feedback",
+        "to_stage": "extended-test",
+        "findings": [
+            {"code": "suite-succeeded", "message": "it passed", "url": "https://ci.example/7"}
+        ],
+        "evidence": [],
+        "timestamp": "2026-01-31T12:00:00Z",
+    }
+
+
+def test_a_promoted_event_s_id_follows_from_what_is_where() -> None:
+    """The same promotion has the same id, whatever led to it; another version has another."""
+    one = events.promoted(PROMOTION, Verdict((PASSED,)), [], PUBLISHED)
+    again = events.promoted(PROMOTION, Verdict(()), [], PUBLISHED + timedelta(hours=1))
+    other = Promotion(
+        **{**vars(PROMOTION), "destination": Reference.parse("gcr.io/acme/e/shop:1.4.2")}
+    )
+    assert one.attributes["ce-id"] == again.attributes["ce-id"]
+    assert (
+        events.promoted(other, Verdict(()), [], PUBLISHED).attributes["ce-id"]
+        != (one.attributes["ce-id"])
+    )
+
+
+def test_a_denied_event_s_id_follows_from_what_was_denied_and_why() -> None:
+    """Repeats share an id; other findings or another cause make another."""
+
+    def identity(*findings: Finding, cause: str = "a") -> str:
+        causes = [Digest(f"sha256:{cause * 64}")]
+        event = events.denied(PROMOTION, Verdict(findings), [], causes, PUBLISHED)
+        return event.attributes["ce-id"]
+
+    assert identity(FAILED, PASSED) == identity(PASSED, FAILED)
+    assert len({identity(FAILED), identity(FAILED, PASSED), identity(FAILED, cause="b")}) == 3
+
+
+def test_a_result_s_identity_is_that_of_its_content() -> None:
+    """A repeat, with another message id and time of delivery, is the same result."""
+    finished = {**PLAIN, "finished_at": "2026-01-31T11:00:00Z"}
+    data = json.dumps(finished).encode()
+    one = events.parse(Message(data, {}, "1", PUBLISHED))
+    again = events.parse(Message(data, {}, "2", PUBLISHED + timedelta(minutes=1)))
+    other = events.parse(message({**finished, "url": "https://ci.example/8"}))
+    assert one.identity == again.identity != other.identity
+
+
+def test_a_dead_letter_keeps_the_message_and_says_why() -> None:
+    """Bytes and attributes stay; the three reasons of ours replace a publisher's."""
+    original = message(b"\x00broken", {"key": "value", "promotion-dlq-class": "forged"})
+    letter = events.dead_letter(original, "because", "permanent")
+    assert letter.data == b"\x00broken"
+    assert letter.attributes == {
+        "key": "value",
+        "promotion-dlq-reason": "because",
+        "promotion-dlq-class": "permanent",
+        "promotion-dlq-topic": "",
+    }
+
+
+def test_a_dead_letter_is_within_pub_sub_s_limits() -> None:
+    """A long reason is cut between characters; reserved and surplus attributes are left out."""
+    attributes = {f"key-{number}": "" for number in range(100)} | {"googclient_x": "1"}
+    letter = events.dead_letter(message(b"", attributes), "ü" * 600, "permanent")
+    assert letter.attributes["promotion-dlq-reason"] == "ü" * 512
+    assert len(letter.attributes) == 100
+    assert "googclient_x" not in letter.attributes
+
+
+def test_what_publish_sends_is_what_the_function_reads() -> None:
+    """A reported result comes back as it was."""
+    sent = events.report(events.PlainResult(**PLAIN))
+    assert sent.attributes["ce-specversion"] == "1.0"
+    assert events.parse(Message(sent.data, sent.attributes, "1", PUBLISHED)) == (
+        events.parse(Message(json.dumps(PLAIN).encode(), {}, "1", PUBLISHED))
+    )

@@ -1,0 +1,107 @@
+"""Decisions: every combination of what is known has its verdict and its reasons."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from promotion import configuration, gates
+from promotion.errors import BadConfiguration
+from promotion.events import Outcome, TestResult
+from promotion.gates import Standing
+from promotion.pipeline import Gate, Promotion
+from promotion.registry.reference import Digest, Reference
+from promotion.verdict import Decision
+
+TESTED = Digest("sha256:" + "a" * 64)
+OTHER = Digest("sha256:" + "b" * 64)
+SOURCE = Reference.parse("gcr.io/acme/fast-feedback/shop:1.4.2")
+DESTINATION = Reference.parse("gcr.io/acme/extended-test/shop:1.4.2")
+PROMOTION = Promotion("shop", "shop", TESTED, "fast-feedback", "extended-test", SOURCE, DESTINATION)
+
+
+def result(outcome: Outcome) -> TestResult:
+    """A result of the suite functional."""
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    return TestResult(SOURCE, TESTED, "functional", outcome, moment, moment, url="https://ci/7")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "source", "destination", "decision", "codes"),
+    [
+        (Outcome.SUCCESS, TESTED, None, Decision.PROMOTE, {"suite-succeeded"}),
+        (Outcome.SUCCESS, TESTED, TESTED, Decision.PROMOTE, {"suite-succeeded"}),
+        (Outcome.SUCCESS, OTHER, None, Decision.DENY, {"suite-succeeded", "tag-moved"}),
+        (Outcome.SUCCESS, None, None, Decision.DENY, {"suite-succeeded", "not-at-source"}),
+        (Outcome.SUCCESS, TESTED, OTHER, Decision.DENY, {"suite-succeeded", "tag-conflict"}),
+        (Outcome.FAILURE, TESTED, None, Decision.DENY, {"suite-failed"}),
+        (
+            Outcome.FAILURE,
+            OTHER,
+            OTHER,
+            Decision.DENY,
+            {"suite-failed", "tag-moved", "tag-conflict"},
+        ),
+        (Outcome.CANCEL, TESTED, None, Decision.WAIT, {"suite-inconclusive"}),
+        (Outcome.ERROR, TESTED, None, Decision.WAIT, {"suite-inconclusive"}),
+        (Outcome.ERROR, OTHER, None, Decision.DENY, {"suite-inconclusive", "tag-moved"}),
+    ],
+)
+def test_every_situation_has_its_verdict(
+    outcome: Outcome,
+    source: Digest | None,
+    destination: Digest | None,
+    decision: Decision,
+    codes: set[str],
+) -> None:
+    """The weightiest finding decides, and all of them are kept."""
+    verdict = gates.decide(PROMOTION, result(outcome), Standing(source, destination))
+    assert verdict.decision is decision
+    assert {finding.code for finding in verdict.findings} == codes
+
+
+def test_a_verdict_says_why_in_words() -> None:
+    """A person reads in the verdict what was tested, what is there now, and what conflicts."""
+    standing = Standing(OTHER, OTHER)
+    text = str(gates.decide(PROMOTION, result(Outcome.SUCCESS), standing))
+    assert text.startswith("DENY: ")
+    assert "the tag moved after the test" in text
+    assert text.count(TESTED) == text.count(OTHER) == 2
+
+
+def test_a_finding_links_to_the_run() -> None:
+    """What a suite said leads to where it said it."""
+    verdict = gates.decide(PROMOTION, result(Outcome.FAILURE), Standing(TESTED, None))
+    assert verdict.findings[0].url == "https://ci/7"
+
+
+def test_a_gate_concerns_its_own_suites() -> None:
+    """Results of other suites, or in a stage without a gate, ask for no verdict."""
+    assert gates.concerns(Gate(suites=("functional",)), result(Outcome.SUCCESS))
+    assert not gates.concerns(Gate(suites=("nft",)), result(Outcome.SUCCESS))
+    assert not gates.concerns(None, result(Outcome.SUCCESS))
+
+
+@pytest.mark.parametrize(
+    ("condition", "key"),
+    [
+        ("suites: [a, b]", "gate.suites with other than one entry"),
+        ("{suites: [a], soak: 4h}", "gate.soak"),
+        ("{suites: [a], refs: [main]}", "gate.refs"),
+        ("{suites: [a], versions: semver}", "gate.versions"),
+        ("{suites: [a], approvals: 1}", "gate.approvals"),
+        ("{suites: [a], alerts: none}", "gate.alerts"),
+        ("{suites: [a], freeze: [{from: fri 16:00, to: mon 08:00, reason: r}]}", "gate.freeze"),
+    ],
+)
+def test_what_cannot_be_decided_yet_is_refused_at_start(condition: str, key: str) -> None:
+    """A condition that is written down is never silently left out of the decision."""
+    gate = condition if condition.startswith("{") else f"{{{condition}}}"
+    text = (
+        "pipelines: {shop: {stages: {"
+        f"one: {{registry: gcr.io/acme, promotes_to: two, gate: {gate}}},"
+        "two: {registry: gcr.io/acme}}}}"
+    )
+    with pytest.raises(BadConfiguration, match=f"shop.stages.one.{key} is not supported yet"):
+        gates.check_supported(configuration.parse("promotion.yaml", text))

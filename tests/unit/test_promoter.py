@@ -1,0 +1,315 @@
+"""The way of an event, with real copies between embedded registries and the events kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dev import images
+from dev.registry import EmbeddedRegistry
+from dev.stack import three_stages
+from promotion import configuration
+from promotion.errors import BadMessage, NotFound, PublishFailed, RegistryUnavailable
+from promotion.events import DENIED, PROMOTED, Event, Outcome, TestResult
+from promotion.promoter import Promoter
+from promotion.publisher import RecordedTopic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.transport import Transport
+
+PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@dataclass
+class Shop:
+    """A pipeline of three stages on two registries, an image in the first, and a stopped clock."""
+
+    near: EmbeddedRegistry
+    far: EmbeddedRegistry
+    transport: Transport
+    results: str = ""
+    topic: RecordedTopic = field(default_factory=RecordedTopic)
+    now: datetime = PUBLISHED
+
+    def stage(self, name: str) -> RepositoryClient:
+        """The repository of the image in a stage."""
+        host = self.far.host if name == "prod" else self.near.host
+        return RepositoryClient(Repository(host, f"shop/{name}/shop"), self.transport)
+
+    def push(
+        self, stage: str = "fast-feedback", content: bytes = b"tested", tag: str = "1.0"
+    ) -> Manifest:
+        """Push an image with that content."""
+        return images.push_image(self.stage(stage), [content], tag=tag)
+
+    def result(
+        self,
+        digest: Digest,
+        stage: str = "fast-feedback",
+        suite: str = "functional",
+        outcome: Outcome = Outcome.SUCCESS,
+    ) -> TestResult:
+        """A result about version 1.0 in a stage."""
+        reference = Reference(self.stage(stage).repository, "1.0")
+        return TestResult(reference, digest, suite, outcome, PUBLISHED, PUBLISHED)
+
+    def handle(self, result: TestResult) -> list[Event]:
+        """Let a fresh promoter handle a result; the events that it published."""
+        before = len(self.topic.events)
+        text = three_stages(self.near.host, self.far.host, self.results)
+        pipelines = configuration.parse("promotion.yaml", text)
+        Promoter(pipelines, self.transport, self.topic, lambda: self.now).handle(result)
+        return self.topic.events[before:]
+
+    def writes(self) -> int:
+        """How many requests have written to either registry so far."""
+        served = [*self.near.served, *self.far.served]
+        return sum(each.method in WRITES for each in served)
+
+
+@pytest.fixture
+def shop(near: EmbeddedRegistry, far: EmbeddedRegistry, transport: Transport) -> Shop:
+    """The pipeline."""
+    return Shop(near, far, transport)
+
+
+def kinds(events: list[Event]) -> list[str]:
+    """The types of events."""
+    return [event.attributes["ce-type"] for event in events]
+
+
+def codes(event: Event) -> list[str]:
+    """The codes of an event's findings."""
+    return [finding["code"] for finding in json.loads(event.data)["findings"]]
+
+
+def test_a_success_promotes_the_digest_that_was_tested(shop: Shop) -> None:
+    """The image appears in the next stage, under its version, and the event says so."""
+    image = shop.push()
+    (event,) = shop.handle(shop.result(image.digest))
+    assert shop.stage("extended-test").manifest("1.0") == image
+    assert event.attributes["ce-type"] == PROMOTED
+    assert json.loads(event.data)["destination"] == (
+        f"{shop.near.host}/shop/extended-test/shop:1.0@{image.digest}"
+    )
+
+
+def test_an_image_goes_from_stage_to_stage(shop: Shop) -> None:
+    """What extended-test received goes on to prod, in another registry, upon its own suite."""
+    image = shop.push()
+    shop.handle(shop.result(image.digest))
+    (event,) = shop.handle(shop.result(image.digest, "extended-test", "extended"))
+    assert shop.stage("prod").manifest("1.0") == image
+    assert event.attributes["to_stage"] == "prod"
+
+
+def test_a_repeated_message_has_one_effect(shop: Shop) -> None:
+    """Nothing is written and nothing announced when the same result comes again."""
+    image = shop.push()
+    shop.handle(shop.result(image.digest))
+    writes = shop.writes()
+    assert shop.handle(shop.result(image.digest)) == []
+    assert shop.writes() == writes
+
+
+def test_a_later_success_is_not_announced_again(shop: Shop) -> None:
+    """Another run of the suite, later, finds the promotion done and announced."""
+    image = shop.push()
+    shop.handle(shop.result(image.digest))
+    later = replace(shop.result(image.digest), finished_at=PUBLISHED + timedelta(hours=1))
+    assert shop.handle(later) == []
+
+
+def test_what_was_tagged_but_not_announced_is_announced(shop: Shop) -> None:
+    """After a failure to publish, the repeat copies nothing and publishes the very same event."""
+    image = shop.push()
+    (complete,) = shop.handle(shop.result(image.digest))
+    shop.push(tag="2.0")
+    result = replace(
+        shop.result(image.digest), image=Reference(shop.stage("fast-feedback").repository, "2.0")
+    )
+
+    class Broken(RecordedTopic):
+        def publish(self, event: Event) -> str:
+            self.events.append(event)
+            raise PublishFailed("no")
+
+    working, shop.topic = shop.topic, Broken()
+    with pytest.raises(PublishFailed):
+        shop.handle(result)
+    (lost,) = shop.topic.events
+    shop.topic = working
+    (repeated,) = shop.handle(result)
+    assert repeated == lost != complete
+
+
+def test_a_failure_is_denied(shop: Shop) -> None:
+    """A failed suite is answered by a denied event, and nothing is written."""
+    image = shop.push()
+    writes = shop.writes()
+    (event,) = shop.handle(shop.result(image.digest, outcome=Outcome.FAILURE))
+    assert (kinds([event]), codes(event)) == ([DENIED], ["suite-failed"])
+    assert shop.writes() == writes
+
+
+def test_a_repeated_denial_has_the_same_id_and_data(shop: Shop) -> None:
+    """Whoever receives both can tell that they are one."""
+    result = shop.result(shop.push().digest, outcome=Outcome.FAILURE)
+    assert shop.handle(result) == shop.handle(result)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCEL, Outcome.ERROR])
+def test_an_inconclusive_run_waits(shop: Shop, outcome: Outcome) -> None:
+    """A cancelled or broken run says nothing about the image: no event, no copy."""
+    image = shop.push()
+    assert shop.handle(shop.result(image.digest, outcome=outcome)) == []
+    assert shop.stage("extended-test").resolve("1.0") is None
+
+
+def test_a_tag_that_moved_is_denied(shop: Shop) -> None:
+    """The tag names other content than was tested: nothing is promoted, and both are named."""
+    tested = shop.push(content=b"tested")
+    now = shop.push(content=b"pushed over it")
+    writes = shop.writes()
+    (event,) = shop.handle(shop.result(tested.digest))
+    assert codes(event) == ["suite-succeeded", "tag-moved"]
+    assert tested.digest in event.data.decode()
+    assert now.digest in event.data.decode()
+    assert shop.writes() == writes
+
+
+def test_a_taken_version_is_denied(shop: Shop) -> None:
+    """The version exists at the destination with other content: it is never overwritten."""
+    image = shop.push()
+    other = shop.push(stage="extended-test", content=b"other")
+    writes = shop.writes()
+    (event,) = shop.handle(shop.result(image.digest))
+    assert codes(event) == ["suite-succeeded", "tag-conflict"]
+    assert other.digest in event.data.decode()
+    assert image.digest in event.data.decode()
+    assert shop.writes() == writes
+    assert shop.stage("extended-test").resolve("1.0") == other.digest
+
+
+def test_a_race_for_the_tag_that_is_lost_is_denied(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer sets the tag right after us: read back, it is a denial with both digests."""
+    image = shop.push()
+    other = shop.push(stage="extended-test", content=b"other", tag="other")
+    written = RepositoryClient.put_manifest
+
+    def put_manifest(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> None:
+        written(repository, manifest, tag)
+        if tag == "1.0":
+            written(repository, other, tag)
+
+    monkeypatch.setattr(RepositoryClient, "put_manifest", put_manifest)
+    (event,) = shop.handle(shop.result(image.digest))
+    assert codes(event) == ["suite-succeeded", "tag-conflict"]
+    assert other.digest in event.data.decode()
+
+
+def test_the_tag_comes_last(shop: Shop) -> None:
+    """By the time that the version can be seen, every other write has been done."""
+    image = shop.push()
+    before = len(shop.near.served)
+    shop.handle(shop.result(image.digest))
+    paths = [s.path for s in shop.near.served[before:] if s.method in WRITES]
+    tag = paths.index("/v2/shop/extended-test/shop/manifests/1.0")
+    of_the_image = [path for path in paths if "mount=" in path or image.digest in path]
+    assert all(paths.index(path) < tag for path in of_the_image)
+
+
+def test_an_image_that_is_not_there_yet_is_waited_for(shop: Shop) -> None:
+    """For ten minutes after publishing, a missing image is a reason to try again."""
+    shop.now = PUBLISHED + timedelta(minutes=9, seconds=59)
+    image = shop.push(tag="other")
+    with pytest.raises(NotFound, match="waits 10 minutes"):
+        shop.handle(shop.result(image.digest))
+    assert shop.topic.events == []
+
+
+def test_an_image_that_never_came_is_denied(shop: Shop) -> None:
+    """After ten minutes it is a denial."""
+    shop.now = PUBLISHED + timedelta(minutes=10)
+    image = shop.push(tag="other")
+    (event,) = shop.handle(shop.result(image.digest))
+    assert codes(event) == ["suite-succeeded", "not-at-source"]
+
+
+@pytest.mark.parametrize(("stage", "suite"), [("fast-feedback", "lint"), ("prod", "functional")])
+def test_a_result_that_no_gate_asks_for_is_recorded(shop: Shop, stage: str, suite: str) -> None:
+    """Other suites, and the last stage, lead to no verdict and no request."""
+    image = shop.push(stage=stage)
+    requests = len(shop.near.served) + len(shop.far.served)
+    assert shop.handle(shop.result(image.digest, stage, suite)) == []
+    assert len(shop.near.served) + len(shop.far.served) == requests
+
+
+@pytest.mark.parametrize(
+    ("reference", "complaint"),
+    [
+        ("evil.example/shop/fast-feedback/shop:1.0", "no stage uses; promotion.yaml knows"),
+        ("{host}/shop/elsewhere/shop:1.0", "in no stage; promotion.yaml knows"),
+        ("{host}/shop/fast-feedback:1.0", "in no stage"),
+        ("{host}/shop/fast-feedback-2/shop:1.0", "in no stage"),
+    ],
+)
+def test_an_image_of_no_stage_is_refused_before_any_request(
+    shop: Shop, reference: str, complaint: str
+) -> None:
+    """Where requests go is the configuration's decision, never a message's."""
+    result = shop.result(shop.push().digest)
+    requests = len(shop.near.served)
+    elsewhere = Reference.parse(reference.format(host=shop.near.host))
+    with pytest.raises(BadMessage, match=complaint):
+        shop.handle(replace(result, image=elsewhere))
+    assert len(shop.near.served) == requests
+
+
+def test_results_count_only_through_their_subscription(shop: Shop) -> None:
+    """A pipeline that names its subscription takes results from no other."""
+    shop.results = "projects/p/subscriptions/shop-results"
+    result = shop.result(shop.push().digest)
+    for subscription in ("", "projects/p/subscriptions/other"):
+        with pytest.raises(BadMessage, match="count only if they come through"):
+            shop.handle(replace(result, subscription=subscription))
+    assert kinds(shop.handle(replace(result, subscription=shop.results))) == [PROMOTED]
+
+
+def test_one_destination_does_not_hold_up_another(
+    near: EmbeddedRegistry,
+    far: EmbeddedRegistry,
+    transport: Transport,
+    free_host: Callable[[], str],
+) -> None:
+    """With two next stages of which one is down, the other is promoted to, once."""
+    text = f"""\
+pipelines:
+  shop:
+    stages:
+      fast-feedback:
+        registry: {near.host}/shop
+        promotes_to: [down, up]
+        gate: {{suites: [functional]}}
+      down: {{registry: {free_host()}/shop}}
+      up: {{registry: {far.host}/shop}}
+"""
+    topic = RecordedTopic()
+    promoter = Promoter(configuration.parse("promotion.yaml", text), transport, topic)
+    source = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
+    image = images.push_image(source, [b"tested"], tag="1.0")
+    now = datetime.now(UTC)
+    reference = Reference(source.repository, "1.0")
+    result = TestResult(reference, image.digest, "functional", Outcome.SUCCESS, now, now)
+    for _ in range(2):
+        with pytest.raises(RegistryUnavailable, match="shop/down/shop"):
+            promoter.handle(result)
+    assert [event.attributes["to_stage"] for event in topic.events] == ["up"]
