@@ -34,6 +34,7 @@ dev: $(VENV)/runtime ## Run the real parts (Pub/Sub emulator, docker-registry, f
 
 .PHONY: publish
 publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=success|failure|cancel|error
+	@$(if $(and $(IMAGE),$(SUITE),$(OUTCOME)),,$(error usage: make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… OUTCOME=…))
 	@$(BIN)/promotion publish "$(IMAGE)" --suite "$(SUITE)" --outcome "$(OUTCOME)"
 
 # --- Check it ------------------------------------------------------------------------------------

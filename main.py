@@ -87,7 +87,7 @@ def _answer(request: flask.Request) -> flask.Response:
         _logger.error("refused: not a wrapped Pub/Sub push")
         return flask.Response("Only wrapped Pub/Sub push is taken here\n", 403)
     trace = log.trace_fields(headers, os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
-    with log.context(message_id=message.message_id, **trace):
+    with log.scope(message_id=message.message_id, **trace):
         try:
             _RECEIVER.receive(message)
         except Retryable as error:

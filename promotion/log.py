@@ -1,7 +1,7 @@
 """Logs: JSON lines as Cloud Logging and Error Reporting read them, or text for a terminal.
 
-What ``context`` is given stands on each line that is logged inside it, on the same thread or on a
-thread that a task of it was handed to.
+What ``scope`` is given, and what ``note`` adds while it lasts, stands on each line that is logged
+in it, on the same thread or on a thread that a task was handed to.
 """
 
 from __future__ import annotations
@@ -17,19 +17,26 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default={})  # noqa: B039
+_scope: ContextVar[dict[str, Any] | None] = ContextVar("log_scope", default=None)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})(?:[-/].*)?")
 
 
 @contextmanager
-def context(**fields: Any) -> Iterator[None]:
+def scope(**fields: Any) -> Iterator[None]:
     """Put these fields on every line that is logged inside."""
-    token = _context.set({**_context.get(), **fields})
+    token = _scope.set(fields)
     try:
         yield
     finally:
-        _context.reset(token)
+        _scope.reset(token)
+
+
+def note(**fields: Any) -> None:
+    """Put these fields on every line that is logged from now on, to the end of the scope."""
+    known = _scope.get()
+    if known is not None:
+        known.update(fields)
 
 
 def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
@@ -87,6 +94,6 @@ class ReadableFormatter(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields of the context, and those given with the record itself."""
+    """The fields of the scope, and those given with the record itself."""
     own = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    return {**_context.get(), **own}
+    return {**(_scope.get() or {}), **own}

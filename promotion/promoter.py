@@ -55,10 +55,7 @@ class Promoter:
             Retryable: Something failed on the way; what has been done by then is found again.
         """
         image = self._pipelines.find(result.image)
-        with log.context(pipeline=image.pipeline.name):
-            self._handle(image, result)
-
-    def _handle(self, image: Image, result: TestResult) -> None:
+        log.note(pipeline=image.pipeline.name)
         _admit(image, result)
         if not gates.concerns(image.stage.gate, result):
             _logger.info("recorded: no gate of %s asks for it", image.stage.name)

@@ -33,8 +33,8 @@ class Receiver:
         """
         try:
             result = events.parse(message)
-            with log.context(image=str(result.image), digest=result.digest, suite=result.suite):
-                self._promoter.handle(result)
+            log.note(image=str(result.image), digest=result.digest, suite=result.suite)
+            self._promoter.handle(result)
         except Permanent as error:
             self._put_aside(message, error, "permanent")
         except Retryable as error:

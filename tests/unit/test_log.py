@@ -26,9 +26,10 @@ def logger() -> Iterator[logging.Logger]:
 def test_a_structured_line_has_the_names_that_cloud_logging_reads(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Severity and message, the context of the event, and the fields of the line itself."""
+    """Severity and message, the scope's fields, and the fields of the line itself."""
     log.configure(log.StructuredFormatter(), "info")
-    with log.context(message_id="7", pipeline="shop"), log.context(image="shop:1.0"):
+    with log.scope(message_id="7", pipeline="shop"):
+        log.note(image="shop:1.0")
         logger.warning("copied %s", "it", extra={"mounted": 3})
     logger.debug("not this")
     line = json.loads(capsys.readouterr().err)
@@ -65,7 +66,7 @@ def test_a_readable_line_has_everything_too(
 ) -> None:
     """A person reads time, level, message, fields, and a traceback below."""
     log.configure(log.ReadableFormatter(), "INFO")
-    with log.context(image="shop:1.0"):
+    with log.scope(image="shop:1.0"):
         try:
             raise ValueError("wrong")
         except ValueError:
@@ -75,11 +76,12 @@ def test_a_readable_line_has_everything_too(
     assert rest[-1] == "ValueError: wrong"
 
 
-def test_the_context_ends(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scope_ends(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     """A line that is logged after the event carries nothing of it."""
     log.configure(log.ReadableFormatter(), "INFO")
-    with log.context(image="shop:1.0"):
+    with log.scope(image="shop:1.0"):
         pass
+    log.note(image="shop:1.0")
     logger.info("later")
     assert "shop" not in capsys.readouterr().err
 
