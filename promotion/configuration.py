@@ -13,8 +13,7 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -24,6 +23,9 @@ from promotion.document import Document, KeyPath
 from promotion.errors import BadConfiguration, BadReference
 from promotion.pipeline import Freeze, Gate, Pipeline, Pipelines, Signing, Stage
 from promotion.registry.reference import Repository
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _DURATION = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -349,6 +351,8 @@ class _Checker:
         return _WEEKDAYS.index(match[1]), time(int(match[2]), int(match[3]))
 
     def _timezone(self, name: str, path: KeyPath) -> ZoneInfo:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):

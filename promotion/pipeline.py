@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from promotion.errors import BadMessage
 from promotion.registry.reference import Digest, Reference, Repository
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
-
-import urllib3
 
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Manifest
@@ -19,6 +18,9 @@ from promotion.registry.reference import (
     parse_digest,
 )
 from promotion.registry.transport import Request, Transport
+
+if TYPE_CHECKING:
+    import urllib3
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
 
@@ -187,10 +189,12 @@ class RepositoryClient:
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse, request: Request) -> Iterator[bytes]:
+    from urllib3.exceptions import HTTPError
+
     try:
         while piece := answer.read(_PIECE):
             yield piece
-    except urllib3.exceptions.HTTPError as error:
+    except HTTPError as error:
         raise RegistryUnavailable(
             f"Could not {request.attempted} to its end: {request.host} broke off ({error})"
         ) from error

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import msgspec
-import urllib3
 
 from promotion import __version__
 from promotion.errors import (
@@ -27,6 +27,8 @@ from promotion.registry import parallel
 from promotion.registry.reference import is_loopback
 
 if TYPE_CHECKING:
+    import urllib3
+
     from promotion.registry.auth import Credentials
 
 # A thread holds two connections at most, one to read a blob and one to write it, so with room for
@@ -74,13 +76,6 @@ class Transport:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._pools = urllib3.PoolManager(
-            num_pools=_HOSTS,
-            maxsize=CONNECTIONS_PER_HOST,
-            block=True,
-            retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_SILENCE_SECONDS),
-        )
 
     def send(self, request: Request, most: int = _LONGEST_ERROR) -> Response:
         """Send a request and read the answer, of at most that many bytes.
@@ -104,6 +99,8 @@ class Transport:
         Raises:
             AccessDenied, NotFound, RegistryRefused, RegistryUnavailable: As for send.
         """
+        from urllib3.exceptions import HTTPError
+
         try:
             answer = self._follow(request)
             try:
@@ -112,14 +109,28 @@ class Transport:
                 yield answer
             finally:
                 _hand_back(answer)
-        except urllib3.exceptions.HTTPError as error:
+        except HTTPError as error:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: {request.host} gave no answer ({error})"
             ) from error
 
     def close(self) -> None:
         """Close all connections."""
-        self._pools.clear()
+        if "_pools" in vars(self):
+            self._pools.clear()
+
+    @cached_property
+    def _pools(self) -> urllib3.PoolManager:
+        # Loaded on first use: it is a tenth of the function's time to its first answer.
+        import urllib3
+
+        return urllib3.PoolManager(
+            num_pools=_HOSTS,
+            maxsize=CONNECTIONS_PER_HOST,
+            block=True,
+            retries=False,
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_SILENCE_SECONDS),
+        )
 
     def _follow(self, request: Request) -> urllib3.BaseHTTPResponse:
         url = urljoin(f"{_scheme(request.host)}://{request.host}", request.url)

@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks: this product beside what one would have without it."""
