@@ -41,6 +41,9 @@ _SILENCE_SECONDS = 60
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _LONGEST_ERROR = 64 * 1024
+# Said with status 400 of a blob that was seen to be there: registries that keep their content in
+# files show it half written for a moment, while another promotion brings the same.
+_MOMENTARY = "MANIFEST_BLOB_UNKNOWN"
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,9 @@ class _Errors(msgspec.Struct):
 
 
 def _refusal(request: Request, answer: urllib3.BaseHTTPResponse) -> PromotionError:
-    said = f"{request.host} answered {answer.status}{_explanation(answer.read(_LONGEST_ERROR))}"
+    errors = _errors(answer.read(_LONGEST_ERROR))
+    explanation = "".join(f" {error.code}: {error.message}" for error in errors[:3])
+    said = f"{request.host} answered {answer.status}{explanation}"
     text = f"Could not {request.attempted}: {said}"
     if answer.status in (401, 403):
         return AccessDenied(
@@ -185,17 +190,17 @@ def _refusal(request: Request, answer: urllib3.BaseHTTPResponse) -> PromotionErr
         )
     if answer.status == 404:
         return NotFound(f"{text}; check that the repository exists and the name is spelt right")
-    if answer.status in (408, 429) or answer.status >= 500:
+    momentary = any(error.code == _MOMENTARY for error in errors)
+    if answer.status in (408, 429) or answer.status >= 500 or momentary:
         return RegistryUnavailable(f"{text}; it will be tried again")
     return RegistryRefused(text)
 
 
-def _explanation(content: bytes) -> str:
+def _errors(content: bytes) -> list[_Error]:
     try:
-        errors = msgspec.json.decode(content, type=_Errors).errors
+        return msgspec.json.decode(content, type=_Errors).errors
     except msgspec.MsgspecError:
-        return ""
-    return "".join(f" {error.code}: {error.message}" for error in errors[:3])
+        return []
 
 
 def _hand_back(answer: urllib3.BaseHTTPResponse) -> None:

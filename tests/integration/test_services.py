@@ -6,8 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Timer
@@ -25,6 +23,7 @@ from dev.services import (
     function_server,
     pubsub_emulator,
 )
+from tests.integration.shop import wait_for_line
 
 LAYER = b"a layer"
 DIGEST = "sha256:" + hashlib.sha256(LAYER).hexdigest()
@@ -35,21 +34,6 @@ def promote(event):
     print("received", event.data)
     print("environment", sorted(os.environ))
 """
-
-
-@pytest.fixture
-def http() -> Iterator[urllib3.PoolManager]:
-    """A client that tries once."""
-    with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
-        yield pool
-
-
-@pytest.fixture
-def pubsub(emulator: Service, request: pytest.FixtureRequest) -> Iterator[PubSub]:
-    """A client with a project of the test's own."""
-    project = request.node.name.replace("_", "-")
-    with PubSub(emulator.host, project) as client:
-        yield client
 
 
 @pytest.fixture
@@ -87,14 +71,6 @@ def send_event(function: Service, http: urllib3.PoolManager) -> int:
         "Connection": "close",
     }
     return http.request("POST", function.url, body=b'{"suite": "nft"}', headers=headers).status
-
-
-def wait_for(text: str, service: Service) -> None:
-    """Wait until the service has written a text."""
-    deadline = time.monotonic() + 10
-    while text not in service.output():
-        assert time.monotonic() < deadline, service.output()
-        time.sleep(0.02)
 
 
 def test_registry_answers_and_ends(tmp_path: Path, http: urllib3.PoolManager) -> None:
@@ -266,14 +242,14 @@ def test_message_is_pushed(tmp_path: Path, source: Path, pubsub: PubSub) -> None
         pubsub.create_topic("results")
         pubsub.create_subscription("shop-results", "results", endpoint=f"{function.url}/")
         sent = pubsub.publish("results", b"data")
-        wait_for(f"'messageId': '{sent}'", function)
+        wait_for_line(function, f"'messageId': '{sent}'")
 
 
 def test_function_answers_and_ends(tmp_path: Path, source: Path, http: urllib3.PoolManager) -> None:
     """The function receives an event, what it prints is readable at once, and it ends."""
     with function_server(source.parent, {}, tmp_path) as function:
         assert send_event(function, http) == 200
-        wait_for("received {'suite': 'nft'}", function)
+        wait_for_line(function, "received {'suite': 'nft'}")
     assert "Shutting down: Master" in function.output()
     assert_gone(function, http)
 
@@ -297,7 +273,7 @@ def test_function_environment(
         monkeypatch.setenv(name, "1")
     with function_server(source, {"PROMOTION_DEV": "1"}, tmp_path) as function:
         assert send_event(function, http) == 200
-        wait_for("environment", function)
+        wait_for_line(function, "environment")
         output = function.output()
     assert "'PROMOTION_DEV'" in output
     for name in ("PROMOTION_CONFIG", "K_SERVICE", "PUBSUB_EMULATOR_HOST", "DEBUG"):

@@ -1,0 +1,1 @@
+"""Tests on the real parts: docker-registry, the Pub/Sub emulator, the function's own server."""
