@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from dev import images
+from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from dev.services import Service, ServiceFailed, function_server
 from dev.stack import ROOT, three_stages
 from promotion import cli
 from promotion.errors import PromotionError
-from promotion.registry.auth import Anonymous
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
-from promotion.registry.transport import Transport
 
 _VERSION = "1.4.2"
 _STAGES = ("fast-feedback", "extended-test", "prod")
@@ -126,7 +125,7 @@ def _run(folder: Path) -> None:
         with function_server(ROOT, environment, folder) as function:
             print(f"  registries: {near.host} (fast-feedback, extended-test) and {far.host} (prod)")
             print(f"  function:   {function.url}, on the Functions Framework")
-            transport = Transport(Anonymous())
+            transport = anonymous_transport()
             hosts = (near.host, near.host, far.host)
             stages = {
                 stage: RepositoryClient(Repository(host, f"shop/{stage}/shop"), transport)

@@ -152,23 +152,32 @@ Readiness = Callable[[Service], str | None]
 
 
 @contextmanager
-def docker_registry(directory: Path, port: int = 0) -> Iterator[Service]:
+def docker_registry(
+    directory: Path,
+    port: int = 0,
+    auth: Mapping[str, object] | None = None,
+    tls: Mapping[str, object] | None = None,
+) -> Iterator[Service]:
     """Run Docker's registry (CNCF distribution), with deletes enabled.
 
     Args:
         directory: Receives the configuration, the log and the data. A registry that is started
             again with the same directory still holds its images.
         port: Where to listen; 0 lets the registry choose.
+        auth: That section of the registry's configuration; without it, everybody is let in.
+        tls: That section, with certificate and key; without it, the registry speaks plain HTTP.
 
     Yields:
         The registry, ready to answer.
     """
     program = _program("docker-registry", "apt-get install docker-registry")
-    command = [program, "serve", str(_registry_configuration(directory, port))]
+    command = [program, "serve", str(_registry_configuration(directory, port, auth, tls))]
     # REGISTRY_* variables override the configuration file.
     environment = {**_inherited(r"REGISTRY_.*"), "OTEL_TRACES_EXPORTER": "none"}
     service = Service("docker-registry", command, directory, environment)
-    with _running(service, _announced(r'msg="listening on (127\.0\.0\.1:\d+)"')) as registry:
+    with _running(
+        service, _announced(r'msg="listening on (127\.0\.0\.1:\d+)(?:, tls)?"')
+    ) as registry:
         yield registry
 
 
@@ -270,7 +279,12 @@ def _program(name: str, installation: str) -> str:
     raise MissingPart(f"{name} is not installed: {installation}")
 
 
-def _registry_configuration(directory: Path, port: int) -> Path:
+def _registry_configuration(
+    directory: Path,
+    port: int,
+    auth: Mapping[str, object] | None,
+    tls: Mapping[str, object] | None,
+) -> Path:
     """Write the registry's configuration beside its data."""
     configuration = {
         "version": 0.1,
@@ -281,7 +295,12 @@ def _registry_configuration(directory: Path, port: int) -> Path:
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         # The secret signs the state of uploads: a fixed one lets them go on after a restart.
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "development"},
+        "http": {
+            "addr": f"127.0.0.1:{port}",
+            "secret": "development",
+            **({"tls": tls} if tls else {}),
+        },
+        **({"auth": auth} if auth else {}),
     }
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.yml"

@@ -20,6 +20,7 @@ from pathlib import Path
 import urllib3
 
 from dev import images
+from dev.anonymous import anonymous_transport
 from dev.pubsub import PubSub, Received
 from dev.services import (
     MissingPart,
@@ -29,10 +30,8 @@ from dev.services import (
     function_server,
     pubsub_emulator,
 )
-from promotion.registry.auth import Anonymous
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
-from promotion.registry.transport import Transport
 
 ROOT = Path(__file__).parent.parent
 RESULTS = "shop-results"
@@ -168,7 +167,7 @@ def _tell_make(stack: Stack) -> None:
 
 def _push_sample(registry: Service) -> str:
     repository = Repository(registry.host, "shop/fast-feedback/shop")
-    client = RepositoryClient(repository, Transport(Anonymous()))
+    client = RepositoryClient(repository, anonymous_transport())
     images.push_image(client, [images.layer({"hello": b"hello, world\n"})], tag="1.0.0")
     return f"{repository}:1.0.0"
 

@@ -178,16 +178,29 @@ class Repository:
     """One repository: it shows only what was pushed to it or mounted into it."""
 
     def __init__(self, root: Path, name: str) -> None:
-        if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        if not is_repository_name(name):
             raise Refused("NAME_INVALID", f"not a repository name: {name!r}")
         self.name = name
         self._content = root / "content"
-        folder = root / "repositories" / name
-        self._blobs = folder / "_blobs"
-        self._manifests = folder / "_manifests"
-        self._referrers = folder / "_referrers"
-        self._tags = folder / "_tags"
-        self._uploads = folder / "_uploads"
+        self._folder = root / "repositories" / name
+        self._blobs = self._folder / "_blobs"
+        self._manifests = self._folder / "_manifests"
+        self._referrers = self._folder / "_referrers"
+        self._tags = self._folder / "_tags"
+        self._uploads = self._folder / "_uploads"
+
+    @classmethod
+    def holding(cls, root: Path, digest: Digest) -> Iterator[Self]:
+        """Find the repositories that have a blob."""
+        folder = root / "repositories"
+        for link in sorted(folder.glob(f"**/_blobs/{digest.path}")):
+            yield cls(root, link.parents[2].relative_to(folder).as_posix())
+
+    @property
+    def children(self) -> list[str]:
+        """The last components of the names that continue this repository's by one."""
+        folders = (path for path in self._folder.glob("*") if path.is_dir())
+        return sorted(folder.name for folder in folders if not folder.name.startswith("_"))
 
     def has_blob(self, digest: Digest) -> bool:
         """Tell whether the blob was pushed or mounted here."""
@@ -244,9 +257,18 @@ class Repository:
             raise Refused("MANIFEST_UNKNOWN", f"{self.name} has no {reference}") from error
         return Manifest(digest, media_type, (self._content / digest.path).read_bytes())
 
+    def manifests(self) -> Iterator[Manifest]:
+        """List all manifests, with a tag or without."""
+        for file in sorted(self._manifests.glob("*/*")):
+            yield self.manifest(str(Digest(file.parent.name, file.name)))
+
+    def time_of(self, manifest: Digest) -> float:
+        """When the manifest was pushed last, in seconds of the epoch."""
+        return (self._manifests / manifest.path).stat().st_mtime
+
     def add_manifest(self, reference: str, media_type: str, raw: bytes) -> Manifest:
         """Keep a manifest, and its tag if `reference` is one, once all that it needs is here."""
-        tag = None if _is_digest(reference) else self._tag(reference)
+        tag = None if is_digest(reference) else self._tag(reference)
         manifest = self._acceptable(reference, media_type, raw)
         self._write(self._content / manifest.digest.path, raw)
         self._write(self._manifests / manifest.digest.path, media_type.encode())
@@ -260,7 +282,7 @@ class Repository:
     def remove_manifest(self, reference: str) -> None:
         """Remove a tag alone, or a manifest with all its tags."""
         manifest = self.manifest(reference)
-        if not _is_digest(reference):
+        if not is_digest(reference):
             self._tag(reference).unlink(missing_ok=True)
             return
         (self._manifests / manifest.digest.path).unlink(missing_ok=True)
@@ -268,11 +290,18 @@ class Repository:
             if tag.read_text(encoding="utf-8") == reference:
                 tag.unlink()
 
-    def tags(self) -> list[str]:
+    def tags(self, absent_ok: bool = False) -> list[str]:
         """List the tags in the order of their names."""
-        if not self._manifests.is_dir():
+        if not (absent_ok or self._manifests.is_dir()):
             raise Refused("NAME_UNKNOWN", f"nothing was pushed to {self.name}")
         return sorted(tag.name for tag in self._tags.glob("*"))
+
+    def target_of(self, tag: str) -> Digest | None:
+        """Tell which manifest the tag names, if there is such a tag."""
+        try:
+            return self._resolve(tag)
+        except FileNotFoundError:
+            return None
 
     def referrers(self, subject: Digest) -> Iterator[Manifest]:
         """List the manifests whose subject is this one."""
@@ -282,7 +311,7 @@ class Repository:
                 yield self.manifest(str(digest))
 
     def _acceptable(self, reference: str, media_type: str, raw: bytes) -> Manifest:
-        named = Digest.parse(reference) if _is_digest(reference) else None
+        named = Digest.parse(reference) if is_digest(reference) else None
         digest = Digest.of(BytesIO(raw), named.algorithm if named else "sha256")
         if named and digest != named:
             raise Refused("DIGEST_INVALID", f"the manifest's digest is {digest}, not {named}")
@@ -305,7 +334,7 @@ class Repository:
         return (self._manifests / digest.path).exists()
 
     def _resolve(self, reference: str) -> Digest:
-        if not _is_digest(reference):
+        if not is_digest(reference):
             reference = self._tag(reference).read_text(encoding="utf-8")
         return Digest.parse(reference)
 
@@ -320,5 +349,11 @@ class Repository:
         upload.commit(target)
 
 
-def _is_digest(reference: str) -> bool:
+def is_repository_name(name: str) -> bool:
+    """Tell whether a repository may be called so."""
+    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
+
+
+def is_digest(reference: str) -> bool:
+    """Tell a digest from a tag."""
     return ":" in reference
