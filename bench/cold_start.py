@@ -35,14 +35,13 @@ from pathlib import Path
 from statistics import median
 
 from dev import images
+from dev.anonymous import anonymous_transport
 from dev.pubsub import PubSub
 from dev.services import MissingPart, Service, ServiceFailed, docker_registry, pubsub_emulator
 from dev.stack import ROOT, three_stages
 from promotion.errors import PromotionError
-from promotion.registry.auth import Anonymous
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
-from promotion.registry.transport import Transport
 
 PROJECT = "local-bench"
 EVENTS = "promotion-events"
@@ -165,7 +164,7 @@ class Laboratory:
         self.left_out = left_out
         self._folder = folder
         self._pubsub = pubsub
-        transport = Transport(Anonymous())
+        transport = anonymous_transport()
         self._source, self._destination = (
             RepositoryClient(Repository(registry, f"shop/{stage}/shop"), transport)
             for stage in ("fast-feedback", "extended-test")
