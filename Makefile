@@ -68,6 +68,10 @@ check-requirements: $(VENV)/development
 		diff -q $$lock build/$$lock > /dev/null || { echo "$$lock is not what pyproject.toml asks for: make requirements"; exit 1; }; \
 	done
 
+.PHONY: bench
+bench: $(VENV)/runtime ## Measure the copy beside skopeo and, where on PATH, crane, regctl, oras
+	@$(BIN)/python -m bench.copy
+
 .PHONY: bench-cold
 bench-cold: $(VENV)/runtime ## Measure the cold start beside a bare Functions Framework function
 	@$(BIN)/python -m bench.cold_start

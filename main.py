@@ -18,7 +18,10 @@ from promotion.errors import BadConfiguration, Retryable
 from promotion.promoter import Promoter
 from promotion.publisher import topic
 from promotion.receiver import Receiver
-from promotion.registry.auth import GoogleIdentity
+from promotion.registry.auth import RegistryAuthenticator
+from promotion.registry.connections import Connections
+from promotion.registry.google import GoogleDefault
+from promotion.registry.realm import trusted_realms
 from promotion.registry.transport import Transport
 
 _logger = logging.getLogger("promotion")
@@ -29,19 +32,28 @@ def _receiver(environment: Mapping[str, str]) -> Receiver:
     gates.check_supported(pipelines)
     promoter = Promoter(
         pipelines,
-        Transport(GoogleIdentity()),
+        _transport(environment),
         topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
+        seconds=_number(environment, "PROMOTION_ATTEMPT_SECONDS", "540"),
     )
     return Receiver(
         promoter,
         dead_letters=topic(environment.get("PROMOTION_DEAD_LETTER_TOPIC", "")),
-        most_attempts=_most_attempts(environment.get("PROMOTION_MAX_DELIVERY_ATTEMPTS", "100")),
+        most_attempts=_number(environment, "PROMOTION_MAX_DELIVERY_ATTEMPTS", "100"),
     )
 
 
-def _most_attempts(text: str) -> int:
+def _transport(environment: Mapping[str, str]) -> Transport:
+    connections = Connections()
+    credentials = GoogleDefault(connections.fetch)
+    realms = trusted_realms(environment)
+    return Transport(RegistryAuthenticator(credentials, connections.fetch, realms), connections)
+
+
+def _number(environment: Mapping[str, str], name: str, default: str) -> int:
+    text = environment.get(name, default)
     if not text.isdecimal():
-        raise BadConfiguration(f"PROMOTION_MAX_DELIVERY_ATTEMPTS is {text!r}, not a number")
+        raise BadConfiguration(f"{name} is {text!r}, not a number")
     return int(text)
 
 

@@ -30,7 +30,7 @@ def is_announced(promotion: Promotion, image: Manifest, destination: RepositoryC
     return destination.has_manifest(_mark(promotion, image).digest)
 
 
-def mark(promotion: Promotion, image: Manifest, destination: RepositoryClient) -> None:
+def mark_announced(promotion: Promotion, image: Manifest, destination: RepositoryClient) -> None:
     """Remember that it has been announced."""
     if not destination.has_blob(_EMPTY_BLOB.digest):
         destination.upload(destination.start_upload(_EMPTY_BLOB), _EMPTY_BLOB, [_EMPTY])

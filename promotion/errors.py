@@ -5,14 +5,17 @@ PromotionError
 │   ├── BadConfiguration     promotion.yaml or an environment variable is missing or wrong
 │   ├── BadMessage           not a message that this deployment takes
 │   ├── BadReference         not an image reference
+│   ├── CannotFinish         a blob that no attempt can bring over within its deadline
 │   ├── RegistryRefused      the registry says that the request itself is wrong
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
+    ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
-    └── RegistryUnavailable  429, 5xx, time-out, no connection
+    ├── RegistryUnavailable  429, 5xx, time-out, no connection
+    └── RegistryUntrusted    its certificate is not vouched for
 
 The handler switches on Permanent and Retryable alone. Each text says what was attempted, on which
 reference, what was answered, and what to do about it; none contains a credential.
@@ -39,6 +42,10 @@ class BadReference(Permanent):
     """Text that does not name an image, a repository or a digest."""
 
 
+class CannotFinish(Permanent):
+    """A blob that no attempt can bring over within its deadline, at the speed it travels."""
+
+
 class RegistryRefused(Permanent):
     """The registry answered that the request itself is wrong, and would answer so again."""
 
@@ -59,6 +66,10 @@ class ContentMismatch(Retryable):
     """Bytes arrived that do not have the digest or the length they should have."""
 
 
+class DeadlineExceeded(Retryable):
+    """The time for this attempt is used up; what has been done by then is found by the next."""
+
+
 class NotFound(Retryable):
     """The registry does not have what was asked for, or does not have it yet."""
 
@@ -68,4 +79,16 @@ class PublishFailed(Retryable):
 
 
 class RegistryUnavailable(Retryable):
-    """The registry is busy, broken or out of reach."""
+    """The registry is busy, broken or out of reach.
+
+    Attributes:
+        retry_after: The seconds for which it asks to be left alone, if it does.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RegistryUntrusted(Retryable):
+    """The registry's certificate is not vouched for by any authority that is trusted here."""

@@ -9,16 +9,20 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from promotion import announcement, events, gates, log
+from promotion import events, gates, log
+from promotion.announcement import is_announced, mark_announced
+from promotion.deadline import Deadline
 from promotion.errors import BadMessage, NotFound, PromotionError, RegistryRefused, Retryable
 from promotion.events import TestResult
 from promotion.gates import Standing
 from promotion.pipeline import Image, Pipelines, Promotion
 from promotion.publisher import Topic
 from promotion.registry import parallel
-from promotion.registry.client import RepositoryClient
+from promotion.registry.client import RepositoryClient, between
 from promotion.registry.copy import copy
 from promotion.registry.manifest import Manifest
+from promotion.registry.referrers import AllAttachments, Attachments
+from promotion.registry.report import Way
 from promotion.registry.transport import Transport
 from promotion.verdict import Decision, Verdict
 
@@ -33,7 +37,11 @@ def _now() -> datetime:
 
 
 class Promoter:
-    """Gives test results their effect; safe to share between threads."""
+    """Gives test results their effect; safe to share between threads.
+
+    Attributes of a promotion are the configuration's; ``seconds`` is the time that one attempt at
+    it may take, after which the next attempt goes on.
+    """
 
     def __init__(
         self,
@@ -41,11 +49,13 @@ class Promoter:
         transport: Transport,
         topic: Topic,
         now: Callable[[], datetime] = _now,
+        seconds: float = 540,
     ) -> None:
         self._pipelines = pipelines
         self._transport = transport
         self._topic = topic
         self._now = now
+        self._seconds = seconds
 
     def handle(self, result: TestResult) -> None:
         """Judge the image that was tested, and promote it if it qualifies.
@@ -78,28 +88,39 @@ class Promoter:
         return None
 
     def _consider(self, promotion: Promotion, result: TestResult) -> None:
-        source = RepositoryClient(promotion.source.repository, self._transport)
-        destination = RepositoryClient(promotion.destination.repository, self._transport)
-        image, standing = _resolve(promotion, source, destination)
-        if image is None and self._now() < result.published_at + _PATIENCE:
-            raise NotFound(
-                f"{promotion.source} is not there; the result waits 10 minutes for it,"
-                " in case it is still being pushed"
-            )
-        verdict = gates.decide(promotion, result, standing)
-        if image and verdict.decision is Decision.PROMOTE:
-            if standing.destination is None:
-                verdict = _promote(promotion, verdict, image, source, destination)
-            elif announcement.is_announced(promotion, image, destination):
-                _logger.info("already promoted and announced: %s", promotion.destination)
-                return
+        source, destination = between(
+            promotion.source.repository,
+            promotion.destination.repository,
+            reader=self._transport,
+            writer=self._transport,
+            deadline=Deadline.after(self._seconds),
+        )
+        with AllAttachments(source) as attachments:
+            attachments.look_up(promotion.digest)
+            image, standing = _resolve(promotion, source, destination)
+            if image is None and self._now() < result.published_at + _PATIENCE:
+                raise NotFound(
+                    f"{promotion.source} is not there; the result waits 10 minutes for it,"
+                    " in case it is still being pushed"
+                )
+            verdict = gates.decide(promotion, result, standing)
+            if image and verdict.decision is Decision.PROMOTE and not standing.destination:
+                verdict = _promote(promotion, verdict, image, attachments, source, destination)
+        promoted = image if verdict.decision is Decision.PROMOTE else None
+        if promoted and standing.destination and is_announced(promotion, promoted, destination):
+            _logger.info("already promoted and announced: %s", promotion.destination)
+            return
         _logger.info("%s → %s: %s", promotion.source, promotion.to_stage, verdict)
-        if verdict.decision is Decision.DENY:
-            event = events.denied(promotion, verdict, [], [result.identity], result.finished_at)
-            self._topic.publish(event)
-        elif image and verdict.decision is Decision.PROMOTE:
-            self._topic.publish(events.promoted(promotion, verdict, [], result.finished_at))
-            announcement.mark(promotion, image, destination)
+        self._tell(promotion, verdict, result)
+        if promoted:
+            mark_announced(promotion, promoted, destination)
+
+    def _tell(self, promotion: Promotion, verdict: Verdict, result: TestResult) -> None:
+        at = result.finished_at
+        if verdict.decision is Decision.PROMOTE:
+            self._topic.publish(events.promoted(promotion, verdict, [], at))
+        elif verdict.decision is Decision.DENY:
+            self._topic.publish(events.denied(promotion, verdict, [], [result.identity], at))
 
 
 def _admit(image: Image, result: TestResult) -> None:
@@ -127,12 +148,13 @@ def _promote(
     promotion: Promotion,
     verdict: Verdict,
     image: Manifest,
+    attachments: Attachments,
     source: RepositoryClient,
     destination: RepositoryClient,
 ) -> Verdict:
     """Copy the image and, last, set its tag; a tag that another writer set first is a denial."""
     started = _now()
-    copied = copy(image, source, destination)
+    copied = copy(image, source, destination, attachments)
     try:
         destination.put_manifest(image, promotion.version)
     except RegistryRefused:
@@ -145,5 +167,14 @@ def _promote(
     if named != promotion.digest:
         return Verdict((*verdict.findings, gates.tag_conflict(promotion, named)))
     seconds = (_now() - started).total_seconds()
-    _logger.info("copied to %s", promotion.destination, extra={**vars(copied), "seconds": seconds})
+    _logger.info(
+        "copied to %s",
+        promotion.destination,
+        extra={
+            "seconds": seconds,
+            "bytes": copied.bytes_copied,
+            **{f"blobs_{way.name.lower()}": copied.count(way) for way in Way},
+            "referrers": len(copied.referrers),
+        },
+    )
     return verdict

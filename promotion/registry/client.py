@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
-from promotion.registry.manifest import MANIFEST_TYPES, Blob, Manifest
+from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
 from promotion.registry.reference import (
     Digest,
     Reference,
@@ -17,7 +18,7 @@ from promotion.registry.reference import (
     digest_of,
     parse_digest,
 )
-from promotion.registry.transport import Request, Transport
+from promotion.registry.transport import Request, Response, Transport
 
 if TYPE_CHECKING:
     import urllib3
@@ -25,15 +26,30 @@ if TYPE_CHECKING:
 LARGEST_MANIFEST = 4 * 1024 * 1024
 
 _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
+_FOUND_OR_NOT = frozenset({200, 404})
+_WRITTEN = frozenset({200, 201})
 
 
 class RepositoryClient:
-    """Reads from and writes to one repository; safe to share between threads."""
+    """Reads from and writes to one repository, as one identity; safe to share between threads.
 
-    def __init__(self, repository: Repository, transport: Transport) -> None:
+    Attributes:
+        deadline: When all of its work must be done.
+        scopes: What its requests need rights for, in the token specification's form.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        transport: Transport,
+        deadline: Deadline = NEVER,
+        scopes: tuple[str, ...] = (),
+    ) -> None:
         self.repository = repository
-        self._transport = transport
+        self.deadline = deadline
+        self.transport = transport
+        self.scopes = scopes or (f"repository:{repository.path}:pull",)
 
     def manifest(self, name: str) -> Manifest:
         """Fetch the manifest that a tag or a digest names.
@@ -41,78 +57,110 @@ class RepositoryClient:
         Raises:
             NotFound: There is none.
             ContentMismatch: What came is not what the digest names.
-            UnsupportedContent: It is larger than 4 MiB.
+            UnsupportedContent: It has no media type.
         """
-        request = self._manifest_request("GET", name, f"read the manifest {self._named(name)}")
-        answer = self._transport.send(request, most=LARGEST_MANIFEST)
-        expected = name if ":" in name else answer.headers.get("Docker-Content-Digest", "")
-        algorithm = algorithm_of(parse_digest(expected)) if expected else "sha256"
-        digest = digest_of(answer.content, algorithm)
-        if expected and digest != expected:
-            raise ContentMismatch(
-                f"The manifest {self._named(name)} should have the digest {expected},"
-                f" but {self.repository.host} sent one with {digest}"
-            )
-        return Manifest(_media_type(answer.headers.get("Content-Type", "")), digest, answer.content)
+        attempted = f"read the manifest {self._named(name)}"
+        answer = self._ask("GET", f"manifests/{name}", attempted, LARGEST_MANIFEST)
+        return self._received(name, answer)
 
     def resolve(self, tag: str) -> Digest | None:
         """The digest that a tag names now, or None if there is no such tag."""
-        try:
-            request = self._manifest_request("HEAD", tag, f"look up {self._named(tag)}")
-            answer = self._transport.send(request)
-        except NotFound:
+        attempted = f"look up {self._named(tag)}"
+        answer = self._ask("HEAD", f"manifests/{tag}", attempted, accept=_FOUND_OR_NOT)
+        if answer.status == 404:
             return None
         digest = answer.headers.get("Docker-Content-Digest")
         return parse_digest(digest) if digest else self.manifest(tag).digest
 
+    def find(self, name: str) -> Manifest | None:
+        """Fetch the manifest that a tag or a digest names, or None if there is none."""
+        try:
+            return self.manifest(name)
+        except NotFound:
+            return None
+
     def has_manifest(self, digest: Digest) -> bool:
         """Whether the repository holds a manifest with this digest."""
         attempted = f"look up {self._named(digest)}"
-        answer = self._transport.send(
-            self._manifest_request("HEAD", digest, attempted, accept=frozenset({200, 404}))
+        return (
+            self._ask("HEAD", f"manifests/{digest}", attempted, accept=_FOUND_OR_NOT).status == 200
         )
-        return answer.status == 200
 
-    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        """Store a manifest under its digest or, given a tag, let the tag name it."""
+    def put_manifest(self, manifest: Manifest, tag: str = "") -> bool:
+        """Store a manifest under its digest or, given a tag, let the tag name it.
+
+        Returns:
+            Whether the registry says that it has taken note of the manifest's subject.
+
+        Raises:
+            ContentMismatch: The registry stored something else.
+        """
         name = tag or manifest.digest
-        self._transport.send(
-            Request(
-                "PUT",
-                self.repository.host,
-                f"/v2/{self.repository.path}/manifests/{name}",
-                f"write the manifest {self._named(name)}",
-                headers={"Content-Type": manifest.media_type},
-                body=manifest.content,
-                accept=frozenset({200, 201}),
-            )
+        answer = self._ask(
+            "PUT",
+            f"manifests/{name}",
+            f"write the manifest {self._named(name)}",
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.content,
+            accept=_WRITTEN,
         )
+        stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if stored != manifest.digest:
+            raise ContentMismatch(
+                f"{self._named(name)} was written with the digest {manifest.digest},"
+                f" but {self.repository.host} stored {stored}"
+            )
+        return "OCI-Subject" in answer.headers
+
+    def referrers(self, digest: Digest) -> list[Descriptor] | None:
+        """What refers to a manifest, or None where the registry has no referrers API."""
+        path: str | None = f"referrers/{digest}"
+        found: list[Descriptor] = []
+        while path:
+            attempted = f"list what refers to {self._named(digest)}"
+            answer = self._ask("GET", path, attempted, LARGEST_MANIFEST, accept=_FOUND_OR_NOT)
+            if answer.status == 404:
+                return None
+            content = Manifest("", digest_of(answer.content), answer.content)
+            found += index_entries(content)
+            path = _next_page(answer)
+        return found
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether the repository holds a blob with this digest."""
+        attempted = f"look up the blob {self._named(digest)}"
+        return self._ask("HEAD", f"blobs/{digest}", attempted, accept=_FOUND_OR_NOT).status == 200
 
     @contextmanager
-    def blob(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        """Read a blob piece by piece, without holding it in memory.
+    def blob(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """Read a blob, from a byte onwards, piece by piece, without holding it in memory.
 
         Raises:
             NotFound: The repository does not have it.
+            RegistryUnavailable: The registry broke off; raised while the pieces are read.
         """
-        request = Request(
+        request = self._request(
             "GET",
-            self.repository.host,
-            f"/v2/{self.repository.path}/blobs/{blob.digest}",
+            f"blobs/{blob.digest}",
             f"read the blob {self._named(blob.digest)}",
+            headers={"Range": f"bytes={start}-"} if start else {},
+            accept=frozenset({206, 200}),
         )
-        with self._transport.stream(request) as answer:
-            yield _pieces(answer, request)
+        with self.transport.stream(request) as answer:
+            skipped = start if answer.status == 200 else 0
+            yield _pieces(answer, request, skipped)
 
-    def mount(self, blob: Blob, source: Repository) -> str | None:
+    def mount(self, blob: Blob, source: Repository | None) -> str | None:
         """Link a blob of another repository of the same registry into this one.
 
-        One request asks whether the blob is there, mounts it, or opens an upload for it.
+        One request asks whether the blob is there, mounts it, or opens an upload for it. Without
+        a source the registry may still find the blob by itself.
 
         Returns:
             None when the blob is here now; else the upload's location, for ``upload``.
         """
-        return self._open_upload(blob, {"mount": blob.digest, "from": source.path})
+        query = {"mount": blob.digest} | ({"from": source.path} if source else {})
+        return self._open_upload(blob, query)
 
     def start_upload(self, blob: Blob) -> str:
         """Open an upload for a blob and return its location, for ``upload``."""
@@ -129,7 +177,7 @@ class RepositoryClient:
         query = urlencode(
             [*parse_qsl(parts.query, keep_blank_values=True), ("digest", blob.digest)]
         )
-        self._transport.send(
+        self.transport.send(
             Request(
                 "PUT",
                 self.repository.host,
@@ -140,47 +188,52 @@ class RepositoryClient:
                     "Content-Length": str(blob.size),
                 },
                 body=content,
-                accept=frozenset({200, 201}),
+                accept=_WRITTEN,
+                scopes=self.scopes,
+                deadline=self.deadline,
             )
         )
-
-    def has_blob(self, digest: Digest) -> bool:
-        """Whether the repository holds a blob with this digest."""
-        answer = self._transport.send(
-            Request(
-                "HEAD",
-                self.repository.host,
-                f"/v2/{self.repository.path}/blobs/{digest}",
-                f"look up the blob {self._named(digest)}",
-                accept=frozenset({200, 404}),
-            )
-        )
-        return answer.status == 200
 
     def _open_upload(self, blob: Blob, query: dict[str, str]) -> str | None:
-        answer = self._transport.send(
-            Request(
-                "POST",
-                self.repository.host,
-                f"/v2/{self.repository.path}/blobs/uploads/?{urlencode(query, safe=':/')}",
-                f"write the blob {self._named(blob.digest)}",
-                headers={"Content-Length": "0"},
-                accept=frozenset({201, 202}),
+        answer = self._ask(
+            "POST",
+            f"blobs/uploads/?{urlencode(query, safe=':/')}",
+            f"write the blob {self._named(blob.digest)}",
+            headers={"Content-Length": "0"},
+            accept=frozenset({201, 202}),
+        )
+        if answer.status == 201:
+            return None
+        if "Location" not in answer.headers:
+            raise RegistryUnavailable(
+                f"Could not open an upload in {self.repository}: the answer names no location"
             )
-        )
-        return None if answer.status == 201 else answer.headers["Location"]
+        return answer.headers["Location"]
 
-    def _manifest_request(
-        self, method: str, name: str, attempted: str, accept: frozenset[int] = frozenset({200})
-    ) -> Request:
+    def _ask(
+        self, method: str, path: str, attempted: str, most: int = 64 * 1024, **more: Any
+    ) -> Response:
+        return self.transport.send(self._request(method, path, attempted, **more), most)
+
+    def _request(self, method: str, path: str, attempted: str, **more: Any) -> Request:
+        url = path if path.startswith("/") else f"/v2/{self.repository.path}/{path}"
+        reads_manifest = method in ("GET", "HEAD") and "/manifests/" in url
+        more.setdefault("headers", _ACCEPT_MANIFESTS if reads_manifest else {})
+        host = self.repository.host
         return Request(
-            method,
-            self.repository.host,
-            f"/v2/{self.repository.path}/manifests/{name}",
-            attempted,
-            headers=_ACCEPT_MANIFESTS,
-            accept=accept,
+            method, host, url, attempted, scopes=self.scopes, deadline=self.deadline, **more
         )
+
+    def _received(self, name: str, answer: Response) -> Manifest:
+        expected = name if ":" in name else answer.headers.get("Docker-Content-Digest", "")
+        algorithm = algorithm_of(parse_digest(expected)) if expected else "sha256"
+        digest = digest_of(answer.content, algorithm)
+        if expected and digest != expected:
+            raise ContentMismatch(
+                f"The manifest {self._named(name)} should have the digest {expected},"
+                f" but {self.repository.host} sent one with {digest}"
+            )
+        return Manifest(_media_type(answer.headers.get("Content-Type", "")), digest, answer.content)
 
     def _named(self, name: str) -> Reference:
         if ":" in name:
@@ -188,11 +241,39 @@ class RepositoryClient:
         return Reference(self.repository, tag=name)
 
 
-def _pieces(answer: urllib3.BaseHTTPResponse, request: Request) -> Iterator[bytes]:
+def between(
+    source: Repository,
+    destination: Repository,
+    reader: Transport,
+    writer: Transport,
+    deadline: Deadline = NEVER,
+) -> tuple[RepositoryClient, RepositoryClient]:
+    """Clients for the two sides of a copy, each with the rights that its side needs.
+
+    Inside one registry the writer needs the source's right as well, to mount from it; where both
+    sides are one identity, both rights are asked for in one token. Another identity is not asked
+    to show a right that it need not have: a token endpoint may refuse it as a whole.
+    """
+    pull = f"repository:{source.path}:pull"
+    push = f"repository:{destination.path}:pull,push"
+    together = source.host == destination.host and reader is writer
+    writes = (push, pull) if together else (push,)
+    reads = writes if together else (pull,)
+    return (
+        RepositoryClient(source, reader, deadline, reads),
+        RepositoryClient(destination, writer, deadline, writes),
+    )
+
+
+def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) -> Iterator[bytes]:
     from urllib3.exceptions import HTTPError
 
     try:
         while piece := answer.read(_PIECE):
+            if skipped:
+                piece, skipped = piece[skipped:], max(0, skipped - len(piece))
+                if not piece:
+                    continue
             yield piece
     except HTTPError as error:
         raise RegistryUnavailable(
@@ -200,8 +281,22 @@ def _pieces(answer: urllib3.BaseHTTPResponse, request: Request) -> Iterator[byte
         ) from error
 
 
+def _next_page(answer: Response) -> str | None:
+    """The path of the next page that a Link header names (RFC 5988)."""
+    link = answer.headers.get("Link", "")
+    target, _, parameters = link.partition(">")
+    if 'rel="next"' not in parameters.replace("rel=next", 'rel="next"'):
+        return None
+    parts = urlsplit(target.strip().removeprefix("<"))
+    return f"{parts.path}?{parts.query}" if parts.path.startswith("/v2/") else None
+
+
 def _media_type(content_type: str) -> str:
     media_type = content_type.partition(";")[0].strip()
     if not media_type:
         raise UnsupportedContent("The registry sent a manifest without a Content-Type")
+    if media_type == "text/html":
+        raise UnsupportedContent(
+            "The registry sent a web page in place of a manifest; is the name one that it allows?"
+        )
     return media_type

@@ -1,119 +1,240 @@
-"""Copying an image between repositories: a walk over the graph of its manifests.
+"""Copying an image between repositories: a walk over the graph of what belongs to it.
 
-Top down, each level of manifests is read at once; then all blobs are brought over at once; then the
-manifests are written bottom up, so that nothing ever points to what is not there. Manifests keep
-their bytes, hence their digests. The tag is not set here: it comes last, when all else is in place.
+The graph holds the image's manifests and blobs, and the manifests that refer to any of them, with
+theirs. Every request begins as soon as what it needs is there: a manifest is written when its blobs
+and its children are, and what refers to it when it is, so nothing ever points to what is missing.
+Manifests keep their bytes, hence their digests. The image's own manifest comes last, under its tag,
+and is not written here: a tag that is there implies that everything else is.
 
-Inside one registry a blob is mounted, and one request says whether it was there, is mounted now, or
-must be sent. Between registries it streams from one to the other, and its last piece is held back
-until the digest of the whole is known to be right, so a damaged blob is never completed.
+The walk runs in the caller's thread and holds all state there; only requests run beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
-from promotion.errors import ContentMismatch
-from promotion.registry import parallel
+from promotion.registry import parallel, referrers
+from promotion.registry.blobs import bring
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Blob, Manifest, successors
-from promotion.registry.reference import Digest, algorithm_of
+from promotion.registry.manifest import Blob, Descriptor, Manifest, successors
+from promotion.registry.pace import Pace
+from promotion.registry.reference import Digest, parse_digest
+from promotion.registry.referrers import AllAttachments, Attachments
+from promotion.registry.report import BlobReport, Copied, Unwatched, Watcher
+
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Copied:
-    """What a copy did: numbers of blobs, and the bytes that travelled."""
+class Bring(Protocol):
+    """A way to have a blob at the destination."""
 
-    manifests: int
-    mounted: int
-    present: int
-    streamed: int
-    streamed_bytes: int
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """All manifests of an image by their depth, the root first, and their blobs, each once."""
-
-    levels: list[list[Manifest]]
-    blobs: list[Blob]
+    def __call__(
+        self,
+        blob: Blob,
+        *,
+        source: RepositoryClient,
+        destination: RepositoryClient,
+        pace: Pace,
+        watcher: Watcher,
+    ) -> BlobReport:
+        """Bring it there."""
 
 
-def copy(image: Manifest, source: RepositoryClient, destination: RepositoryClient) -> Copied:
-    """Bring an image, with everything it points to, into another repository, by digest.
+def copy(
+    image: Manifest,
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    attachments: Attachments | None = None,
+    watcher: Watcher = Unwatched(),  # noqa: B008 - has no state
+    bring: Bring = bring,
+) -> Copied:
+    """Bring all that belongs to an image into another repository, so that only its tag is missing.
+
+    Args:
+        image: The image's own manifest, which is for the caller to write, under its tag.
+        source: Where it is.
+        destination: Where it goes.
+        attachments: Finds what goes with it without being part of it; default: everything.
+        watcher: Is told about each blob.
+        bring: How a blob is brought over.
 
     Raises:
         Retryable: A registry failed; what has arrived by then is found by the next attempt.
         UnsupportedContent: The image holds a manifest that cannot be copied faithfully.
     """
-    graph = _explore(image, source)
-    ways = parallel.each(lambda blob: _bring(blob, source, destination), graph.blobs)
-    for level in reversed(graph.levels):
-        parallel.each(destination.put_manifest, level)
-    return Copied(
-        manifests=sum(len(level) for level in graph.levels),
-        mounted=ways.count("mounted"),
-        present=ways.count("present"),
-        streamed=ways.count("streamed"),
-        streamed_bytes=sum(
-            blob.size for blob, way in zip(graph.blobs, ways, strict=True) if way == "streamed"
-        ),
-    )
+    pace = Pace(destination.deadline)
+    task = partial(bring, source=source, destination=destination, pace=pace, watcher=watcher)
+    return _Walk(image, source, destination, attachments or AllAttachments(source), task).run()
 
 
-def _explore(image: Manifest, source: RepositoryClient) -> _Graph:
-    levels: list[list[Manifest]] = []
-    blobs: dict[Digest, Blob] = {}
-    depth_of: dict[Digest, int] = {}
-    level = [image]
-    while level:
-        children: dict[Digest, None] = {}
-        for manifest in level:
-            depth_of[manifest.digest] = len(levels)
-            points_to = successors(manifest)
-            children.update(dict.fromkeys(points_to.manifests))
-            blobs.update((blob.digest, blob) for blob in points_to.blobs)
-        levels.append(level)
-        level = parallel.each(source.manifest, children)
-    # A manifest that two levels share is written once, with the deeper one, before all its parents.
-    return _Graph(
-        [[m for m in level if depth_of[m.digest] == depth] for depth, level in enumerate(levels)],
-        list(blobs.values()),
-    )
+@dataclass
+class _Node:
+    """A manifest on its way: what it waits for, and what waits for it."""
+
+    manifest: Manifest
+    waits_for: set[Digest] = field(default_factory=set)
+    tag: str = ""
+    subject: Digest | None = None
+    written: bool = False
 
 
-def _bring(blob: Blob, source: RepositoryClient, destination: RepositoryClient) -> str:
-    if source.repository.host == destination.repository.host:
-        location = destination.mount(blob, source.repository)
-        if location is None:
-            return "mounted"
-    elif destination.has_blob(blob.digest):
-        return "present"
-    else:
-        location = destination.start_upload(blob)
-    with source.blob(blob) as pieces:
-        destination.upload(location, blob, _verified(pieces, blob))
-    return "streamed"
+class _Walk:
+    def __init__(
+        self,
+        image: Manifest,
+        source: RepositoryClient,
+        destination: RepositoryClient,
+        attachments: Attachments,
+        bring: Callable[[Blob], BlobReport],
+    ) -> None:
+        self._image = image
+        self._source = source
+        self._destination = destination
+        self._attachments = attachments
+        self._bring = bring
+        self._nodes: dict[str, _Node] = {}
+        self._seen: set[Digest] = set()
+        self._arrived: set[Digest] = set()
+        self._awaited: set[Digest] = set()
+        self._pending: dict[Future[Any], Callable[[Any], None]] = {}
+        self._reports: list[BlobReport] = []
+        self._kept: list[str] = []
+        self._unlisted: dict[Digest, list[Manifest]] = {}
 
+    def run(self) -> Copied:
+        try:
+            self._seen.add(self._image.digest)
+            self._attached(self._image.digest)
+            self._discovered(self._image)
+            self._until_nothing_is_pending()
+            for subject, written in self._unlisted.items():
+                described = [referrers.described(manifest) for manifest in written]
+                task = partial(referrers.keep_listed, self._destination, subject, described)
+                self._begin(task, lambda _: None)
+            self._until_nothing_is_pending()
+        except BaseException:
+            self._abandon()
+            raise
+        return self._copied()
 
-def _verified(pieces: Iterable[bytes], blob: Blob) -> Iterator[bytes]:
-    """Pass the pieces on, the last only when the whole has the blob's length and digest."""
-    whole = hashlib.new(algorithm_of(blob.digest))
-    length = 0
-    held_back = b""
-    for piece in pieces:
-        length += len(piece)
-        if length > blob.size:
-            break
-        whole.update(piece)
-        if held_back:
-            yield held_back
-        held_back = piece
-    if length != blob.size or whole.hexdigest() != blob.digest.partition(":")[2]:
-        raise ContentMismatch(
-            f"The source sent bytes for {blob.digest} that are not {blob.size} bytes long"
-            " or do not have that digest; the upload was abandoned"
+    def _begin(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        self._pending[parallel.start(task)] = then
+
+    def _until_nothing_is_pending(self) -> None:
+        while self._pending:
+            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                then = self._pending.pop(future)
+                then(future.result())
+
+    def _abandon(self) -> None:
+        """After an error: what has not begun is dropped, what has begun is waited for."""
+        for future in self._pending:
+            future.cancel()
+        wait(self._pending)
+
+    def _discovered(self, manifest: Manifest, tag: str = "", subject: Digest | None = None) -> None:
+        """A manifest is known: see to what it points to, and write it when that is there."""
+        points_to = successors(manifest)
+        waits_for = {*points_to.manifests, *(blob.digest for blob in points_to.blobs)}
+        if subject:
+            waits_for.add(subject)
+        self._nodes[tag or manifest.digest] = _Node(
+            manifest, waits_for - self._arrived, tag, subject
         )
-    yield held_back
+        for blob in points_to.blobs:
+            if blob.digest not in self._seen:
+                self._seen.add(blob.digest)
+                self._begin(partial(self._bring, blob), self._brought)
+        for child in points_to.manifests:
+            self._fetch(child)
+        self._write_what_is_ready()
+
+    def _fetch(self, digest: Digest, subject: Digest | None = None) -> None:
+        if digest in self._seen:
+            return
+        self._seen.add(digest)
+        self._attached(digest)
+        fetch = self._source.find if subject else self._source.manifest
+        self._begin(partial(fetch, digest), partial(self._fetched, digest, subject))
+
+    def _fetched(self, digest: Digest, subject: Digest | None, manifest: Manifest | None) -> None:
+        if manifest is None:
+            _logger.warning(
+                "%s lists the referrer %s but lacks it", self._source.repository, digest
+            )
+            return
+        self._discovered(manifest, subject=subject)
+
+    def _attached(self, digest: Digest) -> None:
+        """Look up what belongs to a manifest, beside everything else."""
+        attached = self._attachments.look_up(digest)
+        if attached.referrers:
+            self._pending[attached.referrers] = partial(self._listed, digest)
+        for tag, future in attached.tags.items():
+            self._pending[future] = partial(self._found_tag, tag)
+
+    def _listed(self, subject: Digest, found: Sequence[Descriptor]) -> None:
+        for descriptor in found:
+            self._awaited.add(subject)
+            self._fetch(parse_digest(descriptor.digest), subject)
+        self._write_what_is_ready()
+
+    def _found_tag(self, tag: str, manifest: Manifest | None) -> None:
+        if manifest:
+            self._discovered(manifest, tag)
+
+    def _brought(self, report: BlobReport) -> None:
+        self._reports.append(report)
+        self._arrive(report.digest)
+
+    def _arrive(self, digest: Digest) -> None:
+        self._arrived.add(digest)
+        for node in self._nodes.values():
+            node.waits_for.discard(digest)
+        self._write_what_is_ready()
+
+    def _write_what_is_ready(self) -> None:
+        for node in self._nodes.values():
+            is_image = node.manifest is self._image
+            # The image itself is written under its tag, by the caller, unless something that
+            # refers to it is to be written before.
+            wanted = not is_image or self._image.digest in self._awaited
+            if wanted and not node.waits_for and not node.written:
+                node.written = True
+                self._begin(partial(self._write, node), partial(self._wrote, node))
+
+    def _write(self, node: _Node) -> bool:
+        """Write a manifest; whether it is listed among its subject's referrers."""
+        if not node.tag:
+            return self._destination.put_manifest(node.manifest)
+        present = self._destination.resolve(node.tag)
+        if present is None:
+            self._destination.put_manifest(node.manifest, node.tag)
+        elif present != node.manifest.digest:
+            self._kept.append(node.tag)
+        return True
+
+    def _wrote(self, node: _Node, listed: bool) -> None:
+        if node.subject and not listed:
+            self._unlisted.setdefault(node.subject, []).append(node.manifest)
+        self._arrive(node.manifest.digest)
+
+    def _copied(self) -> Copied:
+        nodes = self._nodes.values()
+        for tag in self._kept:
+            _logger.warning(
+                "%s:%s has other content and is kept", self._destination.repository, tag
+            )
+        return Copied(
+            manifests=sum(node.written for node in nodes if node.manifest is not self._image),
+            blobs=tuple(self._reports),
+            referrers=tuple(node.manifest.digest for node in nodes if node.subject),
+            tags=tuple(node.tag for node in nodes if node.tag and node.tag not in self._kept),
+            kept=tuple(self._kept),
+        )

@@ -5,29 +5,40 @@ A manifest is kept as the bytes that the registry gave, never re-serialised: its
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import dataclass, field
 
 import msgspec
 
 from promotion.errors import UnsupportedContent
-from promotion.registry.reference import Digest, parse_digest
+from promotion.registry.reference import Digest, algorithm_of, digest_of, parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
-MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES
+MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | {OCI_ARTIFACT}
 
 
 class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
-    """Points to content: its media type, digest and size in bytes."""
+    """Points to content: its media type, digest and size in bytes.
+
+    Attributes:
+        urls: Where else it can be had: such content may be kept out of registries on purpose.
+        data: The content itself, in base64, where it is short.
+    """
 
     media_type: str
     digest: str
     size: int
+    urls: tuple[str, ...] = ()
+    data: str = ""
+    artifact_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,27 +52,43 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Blob:
-    """What a manifest says of one of its blobs; the size is in bytes."""
+    """What a manifest says of one of its blobs.
+
+    Attributes:
+        size: In bytes.
+        content: The blob itself, if the manifest holds it.
+        external: Whether it may be missing from the registry, being had elsewhere.
+    """
 
     digest: Digest
     size: int
+    content: bytes | None = field(default=None, repr=False)
+    external: bool = False
 
 
 @dataclass(frozen=True)
 class Successors:
-    """What one manifest points to directly."""
+    """What one manifest points to directly; its subject is what it is about."""
 
     manifests: tuple[Digest, ...] = ()
     blobs: tuple[Blob, ...] = ()
+    subject: Digest | None = None
 
 
 class _Index(msgspec.Struct):
     manifests: list[Descriptor]
+    subject: Descriptor | None = None
 
 
 class _Image(msgspec.Struct):
     config: Descriptor
-    layers: list[Descriptor]
+    layers: list[Descriptor] = []
+    subject: Descriptor | None = None
+
+
+class _Artifact(msgspec.Struct):
+    blobs: list[Descriptor] = []
+    subject: Descriptor | None = None
 
 
 def successors(manifest: Manifest) -> Successors:
@@ -69,23 +96,71 @@ def successors(manifest: Manifest) -> Successors:
 
     Raises:
         UnsupportedContent: The media type is unknown, or the content is not of that type.
+        BadReference: A digest in it is none.
     """
     try:
-        if manifest.media_type in INDEX_TYPES:
-            index = msgspec.json.decode(manifest.content, type=_Index)
-            return Successors(manifests=tuple(parse_digest(d.digest) for d in index.manifests))
-        if manifest.media_type in IMAGE_TYPES:
-            image = msgspec.json.decode(manifest.content, type=_Image)
-            return Successors(blobs=tuple(_blob(d) for d in [image.config, *image.layers]))
+        return _successors(manifest)
     except msgspec.MsgspecError as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not a valid {manifest.media_type}: {error}"
         ) from error
+
+
+def index_entries(manifest: Manifest) -> list[Descriptor]:
+    """The descriptors that an index holds.
+
+    Raises:
+        UnsupportedContent: It is not an index.
+    """
+    try:
+        return msgspec.json.decode(manifest.content, type=_Index).manifests
+    except msgspec.MsgspecError as error:
+        raise UnsupportedContent(
+            f"The manifest {manifest.digest} is not an index: {error}"
+        ) from error
+
+
+def _successors(manifest: Manifest) -> Successors:
+    if manifest.media_type in INDEX_TYPES:
+        index = msgspec.json.decode(manifest.content, type=_Index)
+        children = [d for d in index.manifests if d.media_type in MANIFEST_TYPES]
+        # Some builders keep blobs, such as a cache, directly in an index.
+        others = [d for d in index.manifests if d.media_type not in MANIFEST_TYPES]
+        digests = tuple(dict.fromkeys(parse_digest(d.digest) for d in children))
+        return Successors(digests, _blobs(others), _subject(index.subject))
+    if manifest.media_type in IMAGE_TYPES:
+        image = msgspec.json.decode(manifest.content, type=_Image)
+        return Successors((), _blobs([image.config, *image.layers]), _subject(image.subject))
+    if manifest.media_type == OCI_ARTIFACT:
+        artifact = msgspec.json.decode(manifest.content, type=_Artifact)
+        return Successors((), _blobs(artifact.blobs), _subject(artifact.subject))
     raise UnsupportedContent(
         f"The manifest {manifest.digest} is of type {manifest.media_type!r}, which cannot be"
         " copied; push the image as an OCI or Docker schema 2 manifest or index"
     )
 
 
+def _blobs(descriptors: list[Descriptor]) -> tuple[Blob, ...]:
+    """The blobs that descriptors point to, each once."""
+    return tuple({d.digest: _blob(d) for d in descriptors}.values())
+
+
 def _blob(descriptor: Descriptor) -> Blob:
-    return Blob(parse_digest(descriptor.digest), descriptor.size)
+    digest = parse_digest(descriptor.digest)
+    return Blob(digest, descriptor.size, _inline(descriptor, digest), bool(descriptor.urls))
+
+
+def _inline(descriptor: Descriptor, digest: Digest) -> bytes | None:
+    """The content that a descriptor holds itself, if it is what the digest names."""
+    if not descriptor.data:
+        return None
+    try:
+        content = base64.b64decode(descriptor.data, validate=True)
+    except binascii.Error:
+        return None
+    same = len(content) == descriptor.size and digest_of(content, algorithm_of(digest)) == digest
+    return content if same else None
+
+
+def _subject(descriptor: Descriptor | None) -> Digest | None:
+    return parse_digest(descriptor.digest) if descriptor else None

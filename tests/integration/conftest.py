@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
+from dev.anonymous import anonymous_transport
 from dev.pubsub import PubSub
 from dev.services import Service, docker_registry
 from dev.stack import PUSH_SUBSCRIPTION, Stack, three_stages, wired
-from promotion.registry.auth import Anonymous
 from promotion.registry.transport import Transport
 from tests.integration.busybox import Busybox, pack
 from tests.integration.shop import UNREACHABLE, OpenShop, Shop
@@ -61,7 +61,7 @@ def prod_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]
 @pytest.fixture(scope="session")
 def transport() -> Iterator[Transport]:
     """Anonymous requests to registries."""
-    transport = Transport(Anonymous())
+    transport = anonymous_transport()
     yield transport
     transport.close()
 

@@ -39,8 +39,8 @@ def test_image_goes_from_stage_to_stage(
         assert shop.repository(stage).manifest(VERSION) == manifest
         assert raw_manifest(shop.image(stage)) == pushed["manifest.json"]
         assert contents(shop.image(stage), tmp_path / stage) == pushed
-    assert " streamed=0 " in shop.logged(f"copied to {shop.image(EXTENDED_TEST)}")
-    assert " mounted=0 " in shop.logged(f"copied to {shop.image(PROD)}")
+    assert " blobs_copied=0 " in shop.logged(f"copied to {shop.image(EXTENDED_TEST)}")
+    assert " blobs_mounted=0 " in shop.logged(f"copied to {shop.image(PROD)}")
 
 
 def test_promoted_event(shop: Shop, busybox: Busybox) -> None:

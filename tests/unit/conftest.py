@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
-from promotion.registry.auth import Anonymous
+from promotion.registry import retry
 from promotion.registry.transport import Transport
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between tries take no time."""
+    monkeypatch.setattr(retry, "wait", lambda _: None)
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def far(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
 @pytest.fixture
 def transport() -> Iterator[Transport]:
     """Anonymous requests, whose connections are closed afterwards."""
-    transport = Transport(Anonymous())
+    transport = anonymous_transport()
     yield transport
     transport.close()
 

@@ -29,7 +29,7 @@ class Asked:
 
 
 class ScriptedServer:
-    """Answers with ``answers``, one for each request in order, and keeps what it was ``asked``."""
+    """Answers with ``answers`` in order, the last again and again; keeps what it was ``asked``."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -42,7 +42,7 @@ class ScriptedServer:
             def answer(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 server.asked.append(Asked(self.command, self.path, dict(self.headers)))
-                answer = server.answers.pop(0)
+                answer = server.answers.pop(0) if server.answers[1:] else server.answers[0]
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)

@@ -229,7 +229,7 @@ def deny_by_conflict(function: Function) -> bytes:
     """A version that is taken at the destination."""
     host = function.registry.host
     extended = Repository(host, "shop/extended-test/shop")
-    transport = function.stage._transport
+    transport = function.stage.transport
     images.push_image(RepositoryClient(extended, transport), [b"other"], tag="1.0")
     return function.result(function.push_image())
 

@@ -1,0 +1,175 @@
+"""``promotion copy``: any image, from any registry to any other, with all that belongs to it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promotion.registry.client import RepositoryClient
+    from promotion.registry.copy import Bring
+    from promotion.registry.manifest import Manifest
+    from promotion.registry.reference import Reference
+    from promotion.registry.report import Copied, Watcher
+
+_EXAMPLES = """\
+examples:
+  promotion copy europe-docker.pkg.dev/acme/dev/shop:1.4.2 \\
+    europe-docker.pkg.dev/acme/prod/shop:1.4.2
+  promotion copy --dry-run ghcr.io/acme/shop@sha256:… 127.0.0.1:5000/shop:1.4.2
+
+credentials: SOURCE_AUTH_OVERRIDE and DEST_AUTH_OVERRIDE (Google credential files),
+SOURCE_ACCESS_TOKEN and DEST_ACCESS_TOKEN, the identity of the environment for Google's
+registries, then Docker's config.json with its credential helpers.
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "copy",
+        help="copy an image between registries",
+        description="Copies an image by digest, with its signatures, SBOMs and attestations.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SRC", help="HOST/PATH:TAG or HOST/PATH@DIGEST")
+    parser.add_argument("destination", metavar="DST", help="HOST/PATH:TAG, or HOST/PATH@DIGEST")
+    parser.add_argument(
+        "--no-referrers", action="store_true", help="leave behind what refers to the image"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be copied, and write nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print a report of each blob as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    """Copy an image.
+
+    Raises:
+        PromotionError: It could not be done.
+    """
+    from promotion.commands.sides import two_sides
+    from promotion.registry.client import between
+    from promotion.registry.reference import Reference
+
+    source = Reference.parse(options.source)
+    destination = Reference.parse(options.destination)
+    _check_digest(source, destination)
+    reader, writer = two_sides(environment)
+    started = time.monotonic()
+    sides = between(source.repository, destination.repository, reader, writer)
+    image, copied = _copy(options, source, destination, *sides)
+    seconds = time.monotonic() - started
+    arrived = destination.at(image.digest)
+    if options.json:
+        print(json.dumps(_report(source, arrived, copied, seconds, options.dry_run)))
+    else:
+        print(_summary(source, arrived, copied, seconds, options.dry_run))
+
+
+def _check_digest(source: Reference, destination: Reference) -> None:
+    from promotion.errors import BadReference
+
+    if destination.digest and destination.digest != source.digest:
+        raise BadReference(
+            f"{destination} names a digest that {source} does not: a copy keeps the digest;"
+            " name the destination by a tag"
+        )
+
+
+def _copy(
+    options: argparse.Namespace,
+    source: Reference,
+    destination: Reference,
+    reader: RepositoryClient,
+    writer: RepositoryClient,
+) -> tuple[Manifest, Copied]:
+    from promotion.registry.copy import copy
+    from promotion.registry.referrers import AllAttachments, NoAttachments
+
+    attachments = NoAttachments() if options.no_referrers else AllAttachments(reader)
+    if source.digest:
+        attachments.look_up(source.digest)
+    image = reader.manifest(source.digest or source.tag)
+    target, bring = _rehearsed(writer) if options.dry_run else _for_real(writer)
+    with _watched() as watcher:
+        copied = copy(image, reader, target, attachments, watcher, bring)
+    target.put_manifest(image, destination.tag)
+    return image, copied
+
+
+def _for_real(writer: RepositoryClient) -> tuple[RepositoryClient, Bring]:
+    from promotion.registry.blobs import bring
+
+    return writer, bring
+
+
+def _rehearsed(writer: RepositoryClient) -> tuple[RepositoryClient, Bring]:
+    from promotion.registry.rehearsal import Rehearsal, rehearse
+
+    return Rehearsal(writer), rehearse
+
+
+def _watched() -> AbstractContextManager[Watcher]:
+    """Progress on a terminal; silence elsewhere."""
+    if sys.stderr.isatty():
+        from promotion.commands.progress import shown
+
+        return shown()
+    from promotion.registry.report import Unwatched
+
+    return nullcontext(Unwatched())
+
+
+def _summary(
+    source: Reference, arrived: Reference, copied: Copied, seconds: float, dry_run: bool
+) -> str:
+    from promotion.registry.report import Way
+
+    ways = [f"{number} {way}" for way in Way if (number := copied.count(way))]
+    also = [f"{len(copied.referrers)} referrers"] if copied.referrers else []
+    also += [f"{len(copied.tags)} signature tags"] if copied.tags else []
+    lines = [f"{'would copy' if dry_run else 'copied'} {source} to {arrived}"]
+    lines.append(
+        f"  {len(copied.blobs)} blobs: {', '.join(ways) or 'none'};"
+        f" {copied.bytes_copied:,} bytes sent; {seconds:.2f} s{''.join(f'; {a}' for a in also)}"
+    )
+    lines += [f"  kept: {tag} has other content at the destination" for tag in copied.kept]
+    if dry_run:
+        lines += [f"  {blob.way:<8} {blob.digest} {blob.size:,} bytes" for blob in copied.blobs]
+    return "\n".join(lines)
+
+
+def _report(
+    source: Reference, arrived: Reference, copied: Copied, seconds: float, dry_run: bool
+) -> dict[str, object]:
+    return {
+        "source": str(source),
+        "destination": str(arrived),
+        "digest": arrived.digest,
+        "dry_run": dry_run,
+        "seconds": round(seconds, 3),
+        "bytes": copied.bytes_copied,
+        "manifests": copied.manifests + 1,
+        "blobs": [
+            {
+                "digest": blob.digest,
+                "size": blob.size,
+                "way": blob.way.value,
+                "retries": blob.retries,
+                "reason": blob.reason,
+            }
+            for blob in copied.blobs
+        ],
+        "referrers": list(copied.referrers),
+        "tags": list(copied.tags),
+        "kept": list(copied.kept),
+    }

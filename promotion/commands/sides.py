@@ -1,0 +1,44 @@
+"""The transports of the command line: who we are to the source, and who to the destination."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from promotion.registry.auth import RegistryAuthenticator
+from promotion.registry.connections import Connections
+from promotion.registry.realm import trusted_realms
+from promotion.registry.side import Side, credentials_of
+from promotion.registry.transport import Transport
+
+_OVERRIDES = ("AUTH_OVERRIDE", "ACCESS_TOKEN")
+
+
+def source_side(environment: Mapping[str, str]) -> Transport:
+    """The transport to read from the source.
+
+    Raises:
+        BadConfiguration: What the environment gives is no credential.
+    """
+    return _transport(Side.SOURCE, environment, Connections())
+
+
+def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
+    """The transports for source and destination; one and the same where they are one identity.
+
+    Raises:
+        BadConfiguration: What the environment gives is no credential.
+    """
+    connections = Connections()
+    reader = _transport(Side.SOURCE, environment, connections)
+    if all(
+        environment.get(f"{Side.SOURCE}_{name}") == environment.get(f"{Side.DESTINATION}_{name}")
+        for name in _OVERRIDES
+    ):
+        return reader, reader
+    return reader, _transport(Side.DESTINATION, environment, connections)
+
+
+def _transport(side: Side, environment: Mapping[str, str], connections: Connections) -> Transport:
+    credentials = credentials_of(side, environment, connections.fetch)
+    realms = trusted_realms(environment)
+    return Transport(RegistryAuthenticator(credentials, connections.fetch, realms), connections)

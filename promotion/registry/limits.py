@@ -1,0 +1,90 @@
+"""How many requests a host gets at once, and when it is left alone.
+
+One limit for each host, shared by everything in the process: it shrinks by half when the host says
+that it is too much, grows by one after as many successes, and a pause that the host asks for holds
+for all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from promotion.deadline import Deadline
+from promotion.errors import DeadlineExceeded
+
+
+class HostLimit:
+    """The limit of one host; safe to share between threads."""
+
+    def __init__(self, host: str, most: int) -> None:
+        self._host = host
+        self._most = most
+        self._allowed = float(most)
+        self._under_way = 0
+        self._quiet_until = 0.0
+        self._lowered_at = 0.0
+        self._changed = threading.Condition()
+
+    @property
+    def allowed(self) -> int:
+        """How many requests may be under way now."""
+        return int(self._allowed)
+
+    @contextmanager
+    def slot(self, deadline: Deadline) -> Iterator[None]:
+        """Wait for a turn, and keep it.
+
+        Raises:
+            DeadlineExceeded: There will be no turn in time.
+        """
+        with self._changed:
+            self._await(deadline, lambda: self._under_way < self.allowed)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify()
+
+    def await_quiet(self, deadline: Deadline) -> None:
+        """Wait until the host need not be left alone, without taking a turn.
+
+        Raises:
+            DeadlineExceeded: It wants to be left alone for longer than there is time.
+        """
+        with self._changed:
+            self._await(deadline, lambda: True)
+
+    def succeeded(self) -> None:
+        """The host has answered a request: a little more may be asked of it."""
+        with self._changed:
+            self._allowed = min(self._most, self._allowed + 1 / self._allowed)
+            self._changed.notify()
+
+    def throttled(self, began: float, pause: float) -> None:
+        """The host has refused a request that began then: less, and nothing during the pause.
+
+        Requests that were under way together and refused together lower the limit once.
+        """
+        with self._changed:
+            if began >= self._lowered_at:
+                self._allowed = max(1.0, self._allowed / 2)
+                self._lowered_at = time.monotonic()
+            self._quiet_until = max(self._quiet_until, time.monotonic() + pause)
+
+    def _await(self, deadline: Deadline, ready: Callable[[], bool]) -> None:
+        while True:
+            quiet = self._quiet_until - time.monotonic()
+            if quiet <= 0 and ready():
+                return
+            if quiet >= deadline.left or deadline.left <= 0:
+                raise DeadlineExceeded(
+                    f"{self._host} asks to be left alone for {quiet:.0f} s, and there are"
+                    f" {max(deadline.left, 0):.0f} s left for this attempt"
+                )
+            longest = deadline.left if quiet <= 0 else min(quiet, deadline.left)
+            self._changed.wait(min(longest, threading.TIMEOUT_MAX))

@@ -1,0 +1,55 @@
+"""When to try a request again, and how long to wait first.
+
+What a registry asks for in Retry-After is honoured in full; without it the pause doubles from half
+a second to half a minute, with jitter, so that many clients do not come back in step.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_LONGEST_RETRY_AFTER = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try, and how long to wait between tries; times are in seconds."""
+
+    tries: int = 5
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+
+    def pause(self, tried: int, retry_after: float | None) -> float | None:
+        """How long to wait after so many tries; None to give up."""
+        if tried >= self.tries:
+            return None
+        if retry_after is not None:
+            return retry_after
+        doubled = self.first_pause * math.pow(2, tried - 1)
+        return min(doubled, self.longest_pause) * random.uniform(0.5, 1)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """The seconds that an answer asks to be left alone for (RFC 9110, 10.2.3), if it does."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return min(float(text), _LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def wait(seconds: float) -> None:
+    """Wait before the next try; a function of its own, so that a test can watch the clock."""
+    threading.Event().wait(seconds)

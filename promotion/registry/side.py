@@ -1,0 +1,49 @@
+"""The two sides of a copy, and who one is on each; the identities are never mixed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from promotion.errors import BadConfiguration
+from promotion.registry.credentials import Credentials, FirstOf, GivenToken
+from promotion.registry.docker_config import DockerConfig, default_path
+from promotion.registry.fetch import Fetch
+from promotion.registry.google import GoogleDefaultIfAny, GoogleFile
+
+
+class Side(StrEnum):
+    """A side, by the prefix of its environment variables."""
+
+    SOURCE = "SOURCE"
+    DESTINATION = "DEST"
+
+
+def credentials_of(side: Side, environment: Mapping[str, str], fetch: Fetch) -> Credentials:
+    """Where the command line finds the credentials of a side: the first that has any counts.
+
+    For Google's registries, the file that ``…_AUTH_OVERRIDE`` names; for all, the token in
+    ``…_ACCESS_TOKEN``; for Google's, the Application Default Credentials; for all, what
+    ``docker login`` has left.
+
+    Raises:
+        BadConfiguration: The access token is not one.
+    """
+    places: list[Credentials] = []
+    if path := environment.get(f"{side}_AUTH_OVERRIDE"):
+        places.append(GoogleFile(Path(path), fetch))
+    if token := _access_token(f"{side}_ACCESS_TOKEN", environment):
+        places.append(GivenToken(token))
+    return FirstOf(*places, GoogleDefaultIfAny(fetch), DockerConfig(default_path(environment)))
+
+
+def _access_token(variable: str, environment: Mapping[str, str]) -> str:
+    token = environment.get(variable, "").strip()
+    if not re.fullmatch("[!-~]*", token):
+        raise BadConfiguration(
+            f"{variable} has characters that no token has; give it what"
+            " `gcloud auth print-access-token` prints, and nothing else"
+        )
+    return token

@@ -1,0 +1,133 @@
+"""One blob on its way from one registry to another, never held in memory or on disk.
+
+Its digest and length are checked on the way, and its last piece is held back until the whole is
+known to be right, so a damaged blob is never completed. Where the source breaks off, reading goes
+on from the same byte with the hash as it stands; where the destination does, the blob begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from itertools import count
+
+from promotion.errors import ContentMismatch, NotFound, PromotionError, RegistryUnavailable
+from promotion.registry import retry
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Blob
+from promotion.registry.pace import Pace
+from promotion.registry.reference import algorithm_of
+from promotion.registry.report import Watcher
+
+
+class Passage:
+    """The passage of one blob; ``retries`` counts how often it had to begin or go on anew."""
+
+    def __init__(
+        self,
+        blob: Blob,
+        source: RepositoryClient,
+        destination: RepositoryClient,
+        pace: Pace,
+        watcher: Watcher,
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.retries = 0
+        self._blob = blob
+        self._pace = pace
+        self._watcher = watcher
+
+    def take(self, location: str) -> None:
+        """Bring the blob over, through an upload that is open already.
+
+        Raises:
+            ContentMismatch: The source's bytes do not have the blob's digest or length.
+            Retryable: A registry failed more often than there is patience for.
+        """
+        arrived = False
+        try:
+            self._take(location)
+            arrived = True
+        finally:
+            self._pace.ended(self._blob, arrived)
+
+    def _take(self, location: str) -> None:
+        for tried in count(1):
+            pieces = self._pieces()
+            try:
+                self.destination.upload(location, self._blob, pieces)
+                return
+            except _SourceFailed as error:
+                raise error.cause from error.cause.__cause__
+            except (RegistryUnavailable, NotFound, ContentMismatch) as error:
+                self._pause(self.destination, tried, error)
+            finally:
+                pieces.close()
+            location = self.destination.start_upload(self._blob)
+        raise AssertionError("count does not end")
+
+    def _pieces(self) -> Generator[bytes, None, None]:
+        """The blob's bytes, once they are known to be its own."""
+        try:
+            yield from self._checked()
+        except PromotionError as error:
+            raise _SourceFailed(error) from error
+
+    def _checked(self) -> Iterator[bytes]:
+        blob = self._blob
+        self._pace.began(blob)
+        self._watcher.began(blob)
+        whole = hashlib.new(algorithm_of(blob.digest))
+        length = 0
+        held_back = b""
+        for piece in self._read():
+            length += len(piece)
+            if length > blob.size:
+                break
+            whole.update(piece)
+            self._pace.advanced(blob, len(piece))
+            self._watcher.advanced(blob, len(piece))
+            if held_back:
+                yield held_back
+            held_back = piece
+        if length != blob.size or whole.hexdigest() != blob.digest.partition(":")[2]:
+            raise ContentMismatch(
+                f"{self.source.repository} sent bytes for {blob.digest} that are not"
+                f" {blob.size} bytes long or do not have that digest; the upload was abandoned"
+            )
+        yield held_back
+
+    def _read(self) -> Iterator[bytes]:
+        """All bytes from the source, over as many answers as it takes."""
+        read = 0
+        tried = 0
+        while True:
+            begun_at = read
+            try:
+                with self.source.blob(self._blob, start=read) as pieces:
+                    for piece in pieces:
+                        read += len(piece)
+                        yield piece
+                return
+            except RegistryUnavailable as error:
+                # An answer that brought something on its way is no failed try.
+                tried = 1 if read > begun_at else tried + 1
+                self._pause(self.source, tried, error)
+
+    def _pause(self, side: RepositoryClient, tried: int, error: Exception) -> None:
+        """Wait before the next try, or raise the error where there is to be none."""
+        wanted = error.retry_after if isinstance(error, RegistryUnavailable) else None
+        pause = side.transport.patience.pause(tried, wanted)
+        if pause is None or pause >= side.deadline.left:
+            raise error
+        self.retries += 1
+        retry.wait(pause)
+
+
+class _SourceFailed(Exception):
+    """Carries the source's failure through the destination's request, which it ends."""
+
+    def __init__(self, cause: PromotionError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause

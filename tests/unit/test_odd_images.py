@@ -1,0 +1,204 @@
+"""Images of unusual shape, and random ones: what arrives is what was there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dev import images
+from dev.anonymous import anonymous_transport
+from dev.images import DOCKER, OCI
+from dev.registry import EmbeddedRegistry
+from promotion.errors import RegistryRefused
+from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient, between
+from promotion.registry.copy import copy
+from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest, successors
+from promotion.registry.reference import Repository, digest_of
+from promotion.registry.report import Way
+from promotion.registry.transport import Transport
+
+
+@pytest.fixture
+def source(near: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
+    """Where images come from."""
+    return RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
+
+
+@pytest.fixture
+def destination(far: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
+    """A repository of another registry."""
+    return RepositoryClient(Repository(far.host, "shop/prod/shop"), transport)
+
+
+def descriptor(content: bytes, media_type: str = OCI.layer, **more: Any) -> dict[str, Any]:
+    """The descriptor of some content that need not be anywhere."""
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content), **more}
+
+
+def unpushed(content: dict[str, Any], media_type: str = OCI_MANIFEST) -> Manifest:
+    """A manifest that is not in any registry."""
+    text = json.dumps({"schemaVersion": 2, "mediaType": media_type, **content}).encode()
+    return Manifest(media_type, digest_of(text), text)
+
+
+def test_an_artifact_manifest_is_copied(
+    near: EmbeddedRegistry, source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """The artifact manifest of OCI 1.1 drafts has blobs, and neither config nor layers."""
+    blob = images.push_blob(source, b"content", "text/plain")
+    image = unpushed({"artifactType": "text/plain", "blobs": [blob]}, OCI_ARTIFACT)
+    copied = copy(image, source, destination)
+    assert [each.digest for each in copied.blobs] == [digest_of(b"content")]
+    assert near.served
+
+
+def test_content_in_the_manifest_needs_no_request_to_the_source(
+    near: EmbeddedRegistry, source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """A descriptor with data brings its content itself; data that does not match is ignored."""
+    config = descriptor(b"{}", OCI.config, data=base64.b64encode(b"{}").decode())
+    lying = images.push_blob(source, b"true", OCI.layer) | {
+        "data": base64.b64encode(b"lies").decode()
+    }
+    broken = images.push_blob(source, b"real", OCI.layer) | {"data": "%%%"}
+    image = unpushed({"config": config, "layers": [lying, broken]})
+    copy(image, source, destination)
+    for content in (b"{}", b"true", b"real"):
+        with destination.blob(Blob(digest_of(content), len(content))) as pieces:
+            assert b"".join(pieces) == content
+    assert not any(digest_of(b"{}") in served.path for served in near.served)
+
+
+def test_a_layer_that_is_kept_elsewhere_may_be_missing(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """A non-distributable layer that the source lacks is left out, and said to be."""
+    config = images.push_blob(source, b"{}", OCI.config)
+    foreign = descriptor(b"windows", DOCKER.layer, urls=["https://vendor.example/layer"])
+    present = images.push_blob(source, b"here", DOCKER.layer) | {
+        "urls": ["https://vendor.example/2"]
+    }
+    copied = copy(unpushed({"config": config, "layers": [foreign, present]}), source, destination)
+    ways = {report.digest: report.way for report in copied.blobs}
+    assert ways[digest_of(b"windows")] is Way.LEFT_OUT
+    assert ways[digest_of(b"here")] is Way.COPIED
+
+
+def test_blobs_in_an_index_are_copied(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """A build cache keeps blobs directly in an index; they are copied as blobs."""
+    cache = images.push_blob(source, b"cache", "application/vnd.example.cache")
+    child = images.push_image(source, [b"x"])
+    entry = {"mediaType": child.media_type, "digest": child.digest, "size": len(child.content)}
+    copied = copy(unpushed({"manifests": [cache, entry]}, OCI.index), source, destination)
+    assert digest_of(b"cache") in {report.digest for report in copied.blobs}
+    assert destination.has_manifest(child.digest)
+
+
+def test_other_digest_algorithms_are_kept(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """A layer named by sha512 travels under that name, and is checked by it."""
+    name = f"sha512:{hashlib.sha512(b'content').hexdigest()}"
+    blob = Blob(name, 7)  # type: ignore[arg-type]
+    source.upload(source.start_upload(blob), blob, [b"content"])
+    layer = {"mediaType": OCI.layer, "digest": name, "size": 7}
+    config = images.push_blob(source, b"{}", OCI.config)
+    image = images.push_manifest(source, {"config": config, "layers": [layer]}, OCI.manifest)
+    copy(image, source, destination)
+    destination.put_manifest(image, "1.0")
+    with destination.blob(blob) as pieces:
+        assert b"".join(pieces) == b"content"
+
+
+def test_a_manifest_at_the_limit_is_copied_and_one_beyond_it_refused(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """4 MiB is allowed; what is longer is refused before it is in memory."""
+    config = images.push_blob(source, b"{}", OCI.config)
+    frame = len(unpushed({"config": config, "layers": [], "annotations": {"a": ""}}).content)
+    for length, fits in [(LARGEST_MANIFEST, True), (LARGEST_MANIFEST + 1, False)]:
+        filler = {"a": "x" * (length - frame)}
+        image = unpushed({"config": config, "layers": [], "annotations": filler})
+        source.put_manifest(image, "1.0")
+        if fits:
+            assert source.manifest("1.0") == image
+            copy(image, source, destination)
+            destination.put_manifest(image, "1.0")
+        else:
+            with pytest.raises(RegistryRefused, match="longer than"):
+                source.manifest("1.0")
+
+
+@pytest.fixture(scope="module")
+def two_registries(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, str, Transport]]:
+    """Two registries for many random images, and a transport."""
+    folder = tmp_path_factory.mktemp("random")
+    transport = anonymous_transport()
+    with EmbeddedRegistry(folder / "a") as one, EmbeddedRegistry(folder / "b") as other:
+        yield one.host, other.host, transport
+    transport.close()
+
+
+layers = st.lists(st.binary(max_size=64), max_size=4)
+shapes = st.recursive(
+    layers.map(lambda contents: {"layers": contents}),
+    lambda shape: st.lists(shape, max_size=4).map(lambda children: {"children": children}),
+    max_leaves=8,
+)
+
+
+def push(source: RepositoryClient, shape: dict[str, Any], docker: bool) -> Manifest:
+    """Push an image of a random shape."""
+    form = DOCKER if docker else OCI
+    if "layers" in shape:
+        return images.push_image(source, shape["layers"], form=form)
+    children = [push(source, child, docker) for child in shape["children"]]
+    return images.push_index(source, children, form=form)
+
+
+def everything(repository: RepositoryClient, digest: str) -> dict[str, bytes]:
+    """All content that a manifest leads to, by digest."""
+    manifest = repository.manifest(digest)
+    found = {digest: manifest.content}
+    points_to = successors(manifest)
+    for blob in points_to.blobs:
+        with repository.blob(blob) as pieces:
+            found[blob.digest] = b"".join(pieces)
+    for child in points_to.manifests:
+        found |= everything(repository, child)
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shape=shapes, docker=st.booleans(), inside=st.booleans(), number=st.integers(0, 10**9))
+def test_any_graph_arrives_whole(
+    two_registries: tuple[str, str, Transport],
+    shape: dict[str, Any],
+    docker: bool,
+    inside: bool,
+    number: int,
+) -> None:
+    """Whatever the graph, and wherever it goes, source and destination hold the same content."""
+    one, other, transport = two_registries
+    source, destination = between(
+        Repository(one, "random/source"),
+        Repository(one if inside else other, f"random/destination-{number}"),
+        transport,
+        transport,
+    )
+    image = push(source, shape, docker)
+    copy(image, source, destination)
+    destination.put_manifest(image, "1.0")
+    assert destination.resolve("1.0") == image.digest
+    assert everything(destination, image.digest) == everything(source, image.digest)

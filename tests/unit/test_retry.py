@@ -1,0 +1,226 @@
+"""When requests are tried again, how long is waited first, and when it is given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from dev.anonymous import anonymous_transport
+from promotion.deadline import NEVER, Deadline
+from promotion.errors import DeadlineExceeded, PromotionError, RegistryUnavailable
+from promotion.registry import retry
+from promotion.registry.client import RepositoryClient
+from promotion.registry.limits import HostLimit
+from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest
+from promotion.registry.reference import Repository, digest_of
+from promotion.registry.retry import Patience, retry_after
+from promotion.registry.transport import Transport
+from tests.unit.scripted import Answer, ScriptedServer
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+BLOB = Blob(digest_of(b"bytes"), 5)
+IMAGE = Manifest(OCI_MANIFEST, digest_of(b"{}"), b"{}")
+FOUND = Answer(200, b"{}", {"Content-Type": OCI_MANIFEST})
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made; none of them takes any time."""
+    waits: list[float] = []
+    monkeypatch.setattr(retry, "wait", waits.append)
+    return waits
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    """A transport with its usual patience."""
+    transport = anonymous_transport()
+    yield transport
+    transport.close()
+
+
+def client(
+    server: ScriptedServer, transport: Transport, deadline: Deadline = NEVER
+) -> RepositoryClient:
+    """A client for a repository on the scripted server."""
+    return RepositoryClient(Repository(server.host, "shop/prod/shop"), transport, deadline)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again(
+    status: int, waits: list[float], transport: Transport
+) -> None:
+    """Each of these statuses is followed by another try, after a pause that grows."""
+    with ScriptedServer(Answer(status), Answer(status), FOUND) as server:
+        assert client(server, transport).manifest("1.0").content == b"{}"
+    first, second = waits
+    assert 0.25 <= first <= 0.5 <= second <= 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413])
+def test_what_will_not_pass_is_not_tried_again(
+    status: int, waits: list[float], transport: Transport
+) -> None:
+    """These say the same however often they are asked."""
+    with ScriptedServer(Answer(status)) as server:
+        with pytest.raises(PromotionError):
+            client(server, transport).manifest("1.0")
+        assert len(server.asked) == 1
+    assert waits == []
+
+
+def test_patience_ends(waits: list[float], transport: Transport) -> None:
+    """After five tries the last refusal is raised."""
+    with ScriptedServer(Answer(500)) as server:
+        with pytest.raises(RegistryUnavailable, match="answered 500"):
+            client(server, transport).manifest("1.0")
+        assert len(server.asked) == 5
+    assert len(waits) == 4
+
+
+@pytest.mark.parametrize("verb", ["manifest", "put", "mount", "tag"])
+def test_every_request_that_can_be_repeated_is(
+    verb: str, waits: list[float], transport: Transport
+) -> None:
+    """Reading, mounting and writing manifests are safe to repeat."""
+    answers = {
+        "manifest": FOUND,
+        "put": Answer(201),
+        "mount": Answer(201),
+        "tag": Answer(200, b"", {"Docker-Content-Digest": IMAGE.digest}),
+    }
+    with ScriptedServer(Answer(503), answers[verb]) as server:
+        repository = client(server, transport)
+        match verb:
+            case "manifest":
+                repository.manifest("1.0")
+            case "put":
+                repository.put_manifest(IMAGE)
+            case "mount":
+                assert repository.mount(BLOB, repository.repository) is None
+            case _:
+                repository.resolve("1.0")
+        assert [asked.path for asked in server.asked] == [server.asked[0].path] * 2
+    assert len(waits) == 1
+
+
+def test_retry_after_is_honoured_in_full(waits: list[float], transport: Transport) -> None:
+    """The pause is the one that the registry asked for, however long."""
+    limited = Answer(503, b"", {"Retry-After": "0"})
+    with ScriptedServer(limited, FOUND) as server:
+        client(server, transport).manifest("1.0")
+    assert waits == [0]
+    assert Patience().pause(1, 3600) == 3600
+
+
+def test_a_pause_beyond_the_deadline_is_not_begun(waits: list[float], transport: Transport) -> None:
+    """Asked to wait for longer than there is time, it gives up at once, to be tried again later."""
+    limited = Answer(429, b"", {"Retry-After": "60"})
+    with ScriptedServer(limited) as server:
+        with pytest.raises(RegistryUnavailable, match="answered 429"):
+            client(server, transport, Deadline.after(30)).manifest("1.0")
+        with pytest.raises(DeadlineExceeded, match="asks to be left alone for"):
+            client(server, transport, Deadline.after(30)).manifest("other")
+        assert len(server.asked) == 1
+    assert waits == []
+
+
+def test_an_upload_is_not_repeated_by_itself(waits: list[float], transport: Transport) -> None:
+    """Its bytes are gone once they were sent: whoever has them begins anew."""
+    with ScriptedServer(Answer(503)) as server:
+        with pytest.raises(RegistryUnavailable):
+            client(server, transport).upload("/v2/upload", BLOB, [b"bytes"])
+        assert len(server.asked) == 1
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("5", 5),
+        (" 0 ", 0),
+        ("Sat, 31 Jan 2026 12:01:00 GMT", 60),
+        ("Saturday, 31-Jan-26 12:01:00 GMT", 60),
+        ("Sat, 31 Jan 2026 11:00:00 GMT", 0),
+        ("Sat, 31 Jan 2026 14:01:00 +0200", 60),
+        ("99999999999999999999", 24 * 60 * 60),
+        ("", None),
+        ("-5", None),
+        ("soon", None),
+        ("Sat, 99 Jan 2026", None),
+    ],
+)
+def test_retry_after_has_two_forms(header: str, seconds: float | None) -> None:
+    """Seconds, or a date in any of HTTP's forms; anything else is as if it were not there."""
+    assert retry_after({"Retry-After": header}, NOW) == seconds
+
+
+def test_pauses_grow_to_a_limit_and_differ() -> None:
+    """Half a second doubles to half a minute at most, with jitter."""
+    patience = Patience(tries=20)
+    pauses = [[patience.pause(tried, None) or 0 for _ in range(20)] for tried in range(1, 15)]
+    assert max(pauses[0]) <= 0.5
+    assert 15 <= min(pauses[-1]) <= max(pauses[-1]) <= 30
+    assert len(set(pauses[5])) > 1
+    assert patience.pause(20, None) is None
+
+
+def test_a_host_that_refuses_gets_less_at_once() -> None:
+    """The limit halves with each round of refusals, and grows back with successes."""
+    limit = HostLimit("registry", 16)
+    for expected in (8, 4, 2, 1, 1):
+        limit.throttled(time.monotonic(), 0)
+        assert limit.allowed == expected
+    for _ in range(200):
+        limit.succeeded()
+    assert limit.allowed == 16
+
+
+def test_refusals_of_one_round_count_once() -> None:
+    """Sixteen requests under way together and refused together are one reason to go slower."""
+    limit = HostLimit("registry", 16)
+    began = time.monotonic()
+    for _ in range(16):
+        limit.throttled(began, 0)
+    assert limit.allowed == 8
+
+
+def test_a_turn_is_waited_for() -> None:
+    """Who comes when all turns are taken goes on when one is given back."""
+    limit = HostLimit("registry", 1)
+    entered, leave, second = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with limit.slot(NEVER):
+            entered.set()
+            leave.wait(10)
+
+    def follow() -> None:
+        with limit.slot(NEVER):
+            second.set()
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
+    threads[0].start()
+    assert entered.wait(10)
+    with pytest.raises(DeadlineExceeded), limit.slot(Deadline.after(0)):
+        pass
+    threads[1].start()
+    assert not second.is_set()
+    leave.set()
+    assert second.wait(10)
+    for thread in threads:
+        thread.join()
+
+
+def test_a_pause_holds_for_all_who_share_the_host() -> None:
+    """While a host wants to be left alone, nobody of the process gets a turn."""
+    limit = HostLimit("registry", 16)
+    limit.throttled(time.monotonic(), 3600)
+    with pytest.raises(DeadlineExceeded, match="left alone"), limit.slot(Deadline.after(60)):
+        pass
+    with pytest.raises(DeadlineExceeded):
+        limit.await_quiet(Deadline.after(60))
