@@ -7,7 +7,8 @@ This version decides upon one suite. What promotion.yaml can say beyond that is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from promotion.errors import BadConfiguration
 from promotion.events import Outcome, TestResult
@@ -16,8 +17,7 @@ from promotion.registry.reference import Digest
 from promotion.verdict import Decision, Finding, Verdict
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the version's tag names, at the source and at the destination; None: no such tag."""
 
     source: Digest | None

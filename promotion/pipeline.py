@@ -8,9 +8,10 @@ configuration.py; here nothing is read and nothing can be wrong any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import time, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from promotion.errors import BadMessage
 from promotion.registry.reference import Digest, Reference, Repository
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 
-@dataclass(frozen=True)
-class Freeze:
+class Freeze(msgspec.Struct, frozen=True):
     """A weekly window in which nothing leaves a stage; weekdays count from Monday, 0."""
 
     from_weekday: int
@@ -31,8 +31,7 @@ class Freeze:
     reason: str
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """The conditions for leaving a stage; an empty one asks for nothing."""
 
     suites: tuple[str, ...]
@@ -44,8 +43,7 @@ class Gate:
     freeze: tuple[Freeze, ...] = ()
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A class of environment, as the repositories of the images that may run there.
 
     Attributes:
@@ -68,8 +66,7 @@ class Stage:
         )
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True):
     """The stages of one product, and the subscription through which its results must come."""
 
     name: str
@@ -77,8 +74,7 @@ class Pipeline:
     results: str = ""
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """An image in a stage of a pipeline, as a message names it."""
 
     pipeline: Pipeline
@@ -106,8 +102,7 @@ class Image:
         return Reference(Repository(stage.repository.host, path), self.reference.tag)
 
 
-@dataclass(frozen=True)
-class Promotion:
+class Promotion(msgspec.Struct, frozen=True):
     """One image on its way from one stage to another; the tag is the version and stays."""
 
     pipeline: str
@@ -124,8 +119,7 @@ class Promotion:
         return self.source.tag
 
 
-@dataclass(frozen=True)
-class Signing:
+class Signing(msgspec.Struct, frozen=True):
     """Who signs statements, and whose signatures count."""
 
     kms: str = ""
@@ -133,13 +127,12 @@ class Signing:
     trusted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Pipelines:
+class Pipelines(msgspec.Struct, frozen=True):
     """All pipelines of a deployment."""
 
     pipelines: Sequence[Pipeline]
     signals: str = ""
-    signing: Signing | None = field(default=None)
+    signing: Signing | None = None
 
     def find(self, reference: Reference) -> Image:
         """The image that a reference names, with its pipeline and stage.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 
 class Decision(IntEnum):
@@ -14,8 +15,7 @@ class Decision(IntEnum):
     DENY = 2
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One reason, for machines (code) and for people (message), with a link to where it arose."""
 
     decision: Decision
@@ -24,8 +24,7 @@ class Finding:
     url: str = ""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """All findings about an image at one gate; the weightiest of them decides."""
 
     findings: tuple[Finding, ...]

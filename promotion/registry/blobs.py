@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from promotion.errors import AccessDenied, NotFound, RegistryRefused
 from promotion.registry.client import RepositoryClient
@@ -43,7 +43,7 @@ def bring(
 
     report = _under_way.do((destination.repository, blob.digest), task)
     if not own and report.way is not Way.LEFT_OUT:
-        report = replace(report, way=Way.PRESENT, retries=0)
+        report = msgspec.structs.replace(report, way=Way.PRESENT, retries=0)
     watcher.finished(report)
     return report
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import RegistryUnavailable
@@ -109,6 +108,9 @@ class Connections:
         return urllib3.PoolManager(**_OPTIONS)
 
     def _pools(self, url: str) -> urllib3.PoolManager:
+        # Loaded on first use, as urllib3 is.
+        from urllib.request import getproxies, proxy_bypass
+
         parts = urlsplit(url)
         proxy = getproxies().get(parts.scheme)
         if not proxy or parts.hostname in _NEVER_BY_PROXY or proxy_bypass(parts.netloc):

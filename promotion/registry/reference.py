@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
 from typing import NewType
+
+import msgspec
 
 from promotion.errors import BadReference
 
@@ -28,8 +29,7 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _LONGEST_NAME = 255
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True):
     """A repository: the registry's host and the path under it."""
 
     host: str
@@ -59,8 +59,7 @@ class Repository:
         return f"{self.host}/{self.path}"
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """An image in a repository, named by a tag, a digest, or both."""
 
     repository: Repository
@@ -86,7 +85,7 @@ class Reference:
 
     def at(self, digest: Digest) -> Reference:
         """This reference, pinned to a digest."""
-        return replace(self, digest=digest)
+        return msgspec.structs.replace(self, digest=digest)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -24,12 +23,11 @@ from promotion.registry.reference import Digest, digest_of, parse_digest
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 
 
-@dataclass(frozen=True)
-class Attached:
+class Attached(msgspec.Struct, frozen=True):
     """What belongs to one manifest, while it is being looked up."""
 
     referrers: Future[list[Descriptor]] | None = None
-    tags: dict[str, Future[Manifest | None]] = field(default_factory=dict)
+    tags: dict[str, Future[Manifest | None]] = {}
 
 
 class Attachments(Protocol):

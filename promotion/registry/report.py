@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from promotion.registry.manifest import Blob
 from promotion.registry.reference import Digest
@@ -19,8 +20,7 @@ class Way(StrEnum):
     LEFT_OUT = "left out"
 
 
-@dataclass(frozen=True)
-class BlobReport:
+class BlobReport(msgspec.Struct, frozen=True):
     """What became of one blob.
 
     Attributes:
@@ -37,8 +37,7 @@ class BlobReport:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What a copy did.
 
     Attributes:

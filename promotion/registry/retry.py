@@ -10,15 +10,15 @@ import math
 import random
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+import msgspec
 
 _LONGEST_RETRY_AFTER = 24 * 60 * 60
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How often to try, and how long to wait between tries; times are in seconds."""
 
     tries: int = 5

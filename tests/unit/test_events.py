@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from promotion import events
@@ -210,9 +211,8 @@ def test_a_promoted_event_s_id_follows_from_what_is_where() -> None:
     """The same promotion has the same id, whatever led to it; another version has another."""
     one = events.promoted(PROMOTION, Verdict((PASSED,)), [], PUBLISHED)
     again = events.promoted(PROMOTION, Verdict(()), [], PUBLISHED + timedelta(hours=1))
-    other = Promotion(
-        **{**vars(PROMOTION), "destination": Reference.parse("gcr.io/acme/e/shop:1.4.2")}
-    )
+    elsewhere = Reference.parse("gcr.io/acme/e/shop:1.4.2")
+    other = msgspec.structs.replace(PROMOTION, destination=elsewhere)
     assert one.attributes["ce-id"] == again.attributes["ce-id"]
     assert (
         events.promoted(other, Verdict(()), [], PUBLISHED).attributes["ce-id"]
