@@ -12,7 +12,7 @@ from bench.faults import Answer, CutShort, Fault
 from bench.injection import Lost
 from bench.traffic import Exchange
 from bench.waits import Closed, Waits
-from bench.wire import BrokenOff, Framing, Head, Piece, Wire
+from bench.wire import BrokenOff, Framing, Head, NotHTTP, Piece, Wire
 
 
 class Place(Protocol):
@@ -63,8 +63,16 @@ class Relay:
             began = time.monotonic()
             time.sleep(handshake)
             handshake = 0.0
-            request = self._client.read_head()
+            request = self._next_request()
             goes_on = request is not None and self._pass_on(request, began)
+
+    def _next_request(self) -> Head | None:
+        try:
+            return self._client.read_head()
+        except NotHTTP:
+            # As registries do. Clients that try TLS first take it as a hint to try without.
+            self._client.send(bytes(Head.of_answer(400, {"Connection": "close"}, 0)))
+            return None
 
     def _pass_on(self, request: Head, began: float) -> bool:
         """Pass on an exchange; whether another one may follow."""

@@ -18,7 +18,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class BrokenOff(Exception):
-    """The other side ended the connection in the middle of a message, or sent no HTTP."""
+    """The other side ended the connection in the middle of a message."""
+
+
+class NotHTTP(BrokenOff):
+    """The other side speaks something else: TLS, mostly."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,13 @@ class Head:
         """Read what came before the empty line.
 
         Raises:
-            BrokenOff: It is no HTTP.
+            NotHTTP: It is something else.
         """
         line, *fields = text.decode("latin-1").split("\r\n")
         # The reason behind a status may be left out, with the space before it.
         words = [*line.split(" ", 2), ""]
         if len(words) < 3:
-            raise BrokenOff(f"not HTTP: {line[:80]!r}")
+            raise NotHTTP
         pairs = (field.partition(":") for field in fields)
         return cls(
             (words[0], words[1], words[2]),
@@ -138,9 +142,8 @@ class Wire:
             if not more and not self._unread:
                 return None
             self._unread += more
-            # What begins otherwise is a client that tries TLS, and waits for an answer to that.
             if not self._unread[:1].isalpha():
-                raise BrokenOff("not HTTP")
+                raise NotHTTP
             if not more or len(self._unread) > _LONGEST_HEAD:
                 raise BrokenOff("no end of the head")
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")

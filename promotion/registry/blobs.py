@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 
 from promotion.errors import AccessDenied, NotFound, RegistryRefused
@@ -16,6 +19,9 @@ from promotion.registry.stream import Passage
 # A larger blob is asked for before it is sent: to ask takes less time than to send this much.
 _WORTH_ASKING = 1024 * 1024
 
+Outcome = BlobReport | Callable[[], BlobReport]
+"""What became of a blob or, where its bytes have to travel, the task that lets them."""
+
 _under_way: SingleFlight[tuple[Repository, Digest], BlobReport] = SingleFlight()
 
 
@@ -25,42 +31,24 @@ def bring(
     destination: RepositoryClient,
     pace: Pace,
     watcher: Watcher,
-) -> BlobReport:
-    """Have a blob at the destination.
-
-    When several copies want the same blob at the same destination at the same time, one of them
-    brings it for all.
+) -> Outcome:
+    """Have a blob at the destination, if that takes a request or two and no bytes.
 
     Raises:
         Retryable: A registry failed.
     """
-    passage = Passage(blob, source, destination, pace, watcher)
-    own: list[BlobReport] = []
-
-    def task() -> BlobReport:
-        own.append(_bring(blob, passage))
-        return own[0]
-
-    report = _under_way.do((destination.repository, blob.digest), task)
-    if not own and report.way is not Way.LEFT_OUT:
-        report = msgspec.structs.replace(report, way=Way.PRESENT, retries=0)
-    watcher.finished(report)
-    return report
-
-
-def _bring(blob: Blob, passage: Passage) -> BlobReport:
-    source, destination = passage.source, passage.destination
     if source.repository.host == destination.repository.host:
         location, reason = _mount(blob, source, destination)
-        if location is None:
-            return BlobReport(blob.digest, blob.size, Way.MOUNTED)
+        way = Way.MOUNTED
     else:
-        if blob.size > _WORTH_ASKING and destination.has_blob(blob.digest):
-            return BlobReport(blob.digest, blob.size, Way.PRESENT)
-        location, reason = destination.mount(blob, None), ""
-        if location is None:
-            return BlobReport(blob.digest, blob.size, Way.PRESENT)
-    return _send(blob, location, reason, passage)
+        location, reason = _ask(blob, destination), ""
+        way = Way.PRESENT
+    if location is not None:
+        passage = Passage(blob, source, destination, pace, watcher)
+        return partial(_send, blob, location, reason, passage, watcher)
+    report = BlobReport(blob.digest, blob.size, way)
+    watcher.finished(report)
+    return report
 
 
 def _mount(
@@ -77,7 +65,36 @@ def _mount(
         return destination.start_upload(blob), str(error)
 
 
-def _send(blob: Blob, location: str, reason: str, passage: Passage) -> BlobReport:
+def _ask(blob: Blob, destination: RepositoryClient) -> str | None:
+    """An upload to send the blob to, unless the destination has it."""
+    if blob.size > _WORTH_ASKING and destination.has_blob(blob.digest):
+        return None
+    return destination.mount(blob, None)
+
+
+def _send(blob: Blob, location: str, reason: str, passage: Passage, watcher: Watcher) -> BlobReport:
+    """Let a blob's bytes travel.
+
+    When several copies send the same blob to the same place at the same time, one of them sends it
+    for all.
+
+    Raises:
+        Retryable: A registry failed.
+    """
+    own: list[BlobReport] = []
+
+    def task() -> BlobReport:
+        own.append(_sent(blob, location, reason, passage))
+        return own[0]
+
+    report = _under_way.do((passage.destination.repository, blob.digest), task)
+    if not own and report.way is not Way.LEFT_OUT:
+        report = msgspec.structs.replace(report, way=Way.PRESENT, retries=0)
+    watcher.finished(report)
+    return report
+
+
+def _sent(blob: Blob, location: str, reason: str, passage: Passage) -> BlobReport:
     if blob.content is not None:
         passage.destination.upload(location, blob, [blob.content])
         return BlobReport(blob.digest, blob.size, Way.COPIED, reason=reason)

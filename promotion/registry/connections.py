@@ -21,9 +21,10 @@ from promotion.registry.limits import HostLimit
 if TYPE_CHECKING:
     import urllib3
 
-# A thread holds two connections at most, one to read a blob and one to write it, so with room for
-# both, threads that copy inside one registry cannot wait for each other.
-_CONNECTIONS_PER_HOST = 2 * parallel.THREADS
+_REQUESTS_PER_HOST = parallel.REQUESTS + parallel.LOOK_UPS
+# A stream holds two connections at most, one to read a blob and one to write it, so with room for
+# both, and for all requests, no stream inside one registry waits for another.
+_CONNECTIONS_PER_HOST = _REQUESTS_PER_HOST + 2 * parallel.STREAMS
 
 _HOSTS = 32
 _CONNECT_SECONDS = 5
@@ -46,7 +47,7 @@ class Connections:
         """The limit of a host, the same for all who ask."""
         with self._lock:
             if host not in self._limits:
-                self._limits[host] = HostLimit(host, parallel.THREADS)
+                self._limits[host] = HostLimit(host, _REQUESTS_PER_HOST)
             return self._limits[host]
 
     def open(

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from promotion.registry import parallel, referrers
-from promotion.registry.blobs import bring
+from promotion.registry.blobs import Outcome, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Descriptor, Manifest, successors
 from promotion.registry.pace import Pace
@@ -41,8 +41,8 @@ class Bring(Protocol):
         destination: RepositoryClient,
         pace: Pace,
         watcher: Watcher,
-    ) -> BlobReport:
-        """Bring it there."""
+    ) -> Outcome:
+        """Bring it there, or say what it takes."""
 
 
 def copy(
@@ -90,7 +90,7 @@ class _Walk:
         source: RepositoryClient,
         destination: RepositoryClient,
         attachments: Attachments,
-        bring: Callable[[Blob], BlobReport],
+        bring: Callable[[Blob], Outcome],
     ) -> None:
         self._image = image
         self._source = source
@@ -189,9 +189,12 @@ class _Walk:
         if manifest:
             self._discovered(manifest, tag)
 
-    def _brought(self, report: BlobReport) -> None:
-        self._reports.append(report)
-        self._arrive(report.digest)
+    def _brought(self, outcome: Outcome) -> None:
+        if callable(outcome):
+            self._pending[parallel.start_stream(outcome)] = self._brought
+            return
+        self._reports.append(outcome)
+        self._arrive(outcome.digest)
 
     def _arrive(self, digest: Digest) -> None:
         self._arrived.add(digest)

@@ -67,9 +67,9 @@ class AllAttachments:
         """Begin to look up referrers and cosign's tags, all at once."""
         if digest not in self._begun:
             self._begun[digest] = Attached(
-                parallel.start(partial(list_referrers, self._source, digest)),
+                parallel.start_look_up(partial(list_referrers, self._source, digest)),
                 {
-                    tag: parallel.start(partial(self._source.find, tag))
+                    tag: parallel.start_look_up(partial(self._source.find, tag))
                     for tag in cosign_tags(digest)
                 },
             )
