@@ -83,7 +83,7 @@ def development_delivery(path: str, headers: Mapping[str, str], body: bytes) -> 
 def _unwrapped(names_topic: str, body: bytes) -> Message | None:
     try:
         push = msgspec.json.decode(body, type=_Push)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
     topic = _TOPIC_IN_PATH.search(names_topic)
     return Message(

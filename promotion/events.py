@@ -161,7 +161,7 @@ def parse(message: Message) -> TestResult:
         else:
             plain = msgspec.convert(content, PlainResult)
         return _result(plain, message)
-    except (msgspec.MsgspecError, BadReference, CloudEventError) as error:
+    except (ValueError, RecursionError, BadReference, CloudEventError) as error:
         raise BadMessage(f"Not a test result: {error}") from error
 
 

@@ -41,7 +41,7 @@ def ask_helper(name: str, server: str) -> Credential | None:
         return None
     try:
         found = msgspec.json.decode(output, type=_Found)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         # The output itself may hold a secret.
         raise AccessDenied(
             f"{program} answered for {server} without a name and a secret"

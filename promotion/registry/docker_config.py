@@ -83,7 +83,7 @@ class DockerConfig:
             return msgspec.json.decode(self._path.read_bytes(), type=_Config)
         except (FileNotFoundError, NotADirectoryError):
             return _Config()
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             text = f"Could not read Docker's configuration {self._path}: {error}"
             raise AccessDenied(text) from error
 

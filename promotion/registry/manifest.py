@@ -100,7 +100,7 @@ def successors(manifest: Manifest) -> Successors:
     """
     try:
         return _successors(manifest)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not a valid {manifest.media_type}: {error}"
         ) from error
@@ -114,7 +114,7 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
     """
     try:
         return msgspec.json.decode(manifest.content, type=_Index).manifests
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not an index: {error}"
         ) from error

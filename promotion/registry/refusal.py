@@ -73,5 +73,5 @@ def _errors(answer: urllib3.BaseHTTPResponse) -> list[_Error]:
 
     try:
         return msgspec.json.decode(answer.read(_LONGEST_EXPLANATION), type=_Errors).errors
-    except (msgspec.MsgspecError, HTTPError):
+    except (ValueError, RecursionError, HTTPError):
         return []

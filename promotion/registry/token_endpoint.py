@@ -125,7 +125,7 @@ def _actions(scope: str) -> list[str]:
 def _issued(attempted: str, answer: Answer) -> IssuedToken:
     try:
         issued = msgspec.json.decode(answer.content, type=_Issued, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise AccessDenied(f"{attempted} answered something that is not a token") from error
     value = issued.token or issued.access_token or ""
     if not re.fullmatch("[!-~]+", value):
@@ -169,7 +169,7 @@ def _refusal(
 def _explanation(content: bytes, credential: Credential | None) -> str:
     try:
         said = msgspec.json.decode(content, type=_Complaint)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return ""
     errors = [f"{error.code}: {error.message}" for error in said.errors[:3]]
     texts = [*errors, said.error, said.error_description, said.details]
