@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, UnsetType
 from promotion import document
 from promotion.document import Document, KeyPath
 from promotion.errors import BadConfiguration, BadReference
-from promotion.pipeline import Freeze, Gate, Pipeline, Pipelines, Signing, Stage
+from promotion.pipeline import Freeze, Gate, Pipeline, Pipelines, Signing, Stage, Suite
 from promotion.registry.reference import Repository
 
 if TYPE_CHECKING:
@@ -73,12 +73,26 @@ class FreezeWritten(_Written, rename={"from_": "from"}):
     timezone: Annotated[str, Meta(description="An IANA name: Europe/London.")] = "UTC"
 
 
+class SuiteWritten(_Written, rename={"from_": "from"}):
+    """A suite that must have succeeded, and where that must have been said."""
+
+    suite: Name
+    from_: Annotated[str, Meta(description="The stage it runs in; default: the gate's own.")] = ""
+    via: Subscription = ""
+
+
 class GateWritten(_Written):
     """The conditions for leaving a stage. All of them must hold."""
 
-    suites: Annotated[list[Name], Meta(description="Test suites that must have succeeded.")] = []
+    suites: Annotated[
+        list[Name | SuiteWritten], Meta(description="Test suites that must have succeeded.")
+    ] = []
     refs: Annotated[list[Name], Meta(description="Git refs, as globs, that may leave.")] = []
     versions: Annotated[str, Meta(description="'semver', or a regular expression.")] = ""
+    order: Annotated[
+        Literal["minor", "strict", "any"],
+        Meta(description="Which versions of the next stage a version must not be behind."),
+    ] = "minor"
     soak: Duration | UnsetType = UNSET
     alerts: Annotated[Literal["none"], Meta(description="No open alert.")] | UnsetType = UNSET
     approvals: Annotated[int, Meta(ge=0, description="How many people must approve.")] = 0
@@ -105,6 +119,9 @@ class PipelineWritten(_Written):
 
     stages: Annotated[dict[Name, StageWritten], Meta(min_length=1)]
     results: Subscription = ""
+    mode: Annotated[
+        Literal["promote", "observe"], Meta(description="observe: judge, and copy nothing.")
+    ] = "promote"
 
 
 class SigningWritten(_Written):
@@ -217,6 +234,7 @@ _KINDS = (
     PipelineWritten,
     StageWritten,
     GateWritten,
+    SuiteWritten,
     FreezeWritten,
     SigningWritten,
 )
@@ -242,7 +260,7 @@ class _Checker:
         }
         self._targets(stages, (*path, "stages"))
         results = self.matching(_SUBSCRIPTION, written.results, (*path, "results"))
-        return Pipeline(name, stages, results)
+        return Pipeline(name, stages, results, observed=written.mode == "observe")
 
     def signing(self, written: SigningWritten) -> Signing:
         if bool(written.kms) == bool(written.key):
@@ -298,6 +316,10 @@ class _Checker:
                     known = ", ".join(stages)
                     problem = f"there is no stage {target!r}; this pipeline has {known}"
                     self._problem((*path, stage.name, "promotes_to"), problem)
+            for position, suite in enumerate(stage.gate.suites if stage.gate else ()):
+                if suite.stage and suite.stage not in stages:
+                    place = (*path, stage.name, "gate", "suites", position, "from")
+                    self._problem(place, f"there is no stage {suite.stage!r}")
         try:
             TopologicalSorter({s.name: s.promotes_to for s in stages.values()}).prepare()
         except CycleError as error:
@@ -306,9 +328,13 @@ class _Checker:
 
     def _gate(self, written: GateWritten, path: KeyPath) -> Gate:
         gate = Gate(
-            suites=tuple(written.suites),
+            suites=tuple(
+                self._suite(suite, (*path, "suites", position))
+                for position, suite in enumerate(written.suites)
+            ),
             refs=tuple(written.refs),
             versions=self._versions(written.versions, (*path, "versions")),
+            order=written.order,
             soak=self._duration(written.soak, (*path, "soak")) if written.soak else None,
             no_alerts=written.alerts == "none",
             approvals=written.approvals,
@@ -317,11 +343,17 @@ class _Checker:
                 for position, window in enumerate(written.freeze)
             ),
         )
-        if gate == Gate(suites=()):
+        if gate == Gate(suites=(), order=written.order):
             self._problem(
                 path, "an empty gate holds nothing back; name a condition, such as suites"
             )
         return gate
+
+    def _suite(self, written: str | SuiteWritten, path: KeyPath) -> Suite:
+        if isinstance(written, str):
+            return Suite(written)
+        via = self.matching(_SUBSCRIPTION, written.via, (*path, "via"))
+        return Suite(written.suite, written.from_, via)
 
     def _versions(self, text: str, path: KeyPath) -> str:
         try:

@@ -1,12 +1,14 @@
 """Decisions: whether an image leaves its stage. Pure functions of what is known, without I/O.
 
-This version decides upon one suite. What promotion.yaml can say beyond that is refused at start
-(``check_supported``), never overlooked.
+This version decides upon one suite, refs and versions. What promotion.yaml can say beyond that is
+refused at start (``check_supported``), never overlooked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -18,21 +20,42 @@ from promotion.verdict import Decision, Finding, Verdict
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What the version's tag names, at the source and at the destination; None: no such tag."""
+    """What the registry says of a version, at the source and at the destination.
+
+    Attributes:
+        source: What its tag names at the source; None: no such tag.
+        destination: What its tag names at the destination; None: no such tag.
+        versions: The tags that the destination has, as far as they matter.
+    """
 
     source: Digest | None
     destination: Digest | None
+    versions: Sequence[str] = ()
 
 
-def concerns(gate: Gate | None, result: TestResult) -> bool:
+def concerns(gate: Gate, result: TestResult) -> bool:
     """Whether a gate asks for the suite that the result is of."""
-    return gate is not None and result.suite in gate.suites
+    return result.suite in [suite.name for suite in gate.suites]
 
 
-def decide(promotion: Promotion, result: TestResult, standing: Standing) -> Verdict:
+def looks_at_versions(gate: Gate, promotion: Promotion) -> bool:
+    """Whether the verdict depends on which versions the next stage has."""
+    from semver import Version
+
+    return gate.order != "any" and Version.is_valid(promotion.version)
+
+
+def decide(promotion: Promotion, gate: Gate, result: TestResult, standing: Standing) -> Verdict:
     """Judge whether an image qualifies for the next stage, with every reason for or against it."""
     return Verdict(
-        (_suite(result), *_source(promotion, standing), *_destination(promotion, standing))
+        (
+            _suite(result),
+            *_ref(gate, result),
+            *_form(gate, promotion),
+            *_order(gate, promotion, standing),
+            *_source(promotion, standing),
+            *_destination(promotion, standing),
+        )
     )
 
 
@@ -54,6 +77,8 @@ def check_supported(pipelines: Pipelines) -> None:
     """
     unsupported = ["signing"] if pipelines.signing else []
     for pipeline in pipelines.pipelines:
+        if pipeline.observed:
+            unsupported.append(f"pipelines.{pipeline.name}.mode")
         for stage in pipeline.stages.values():
             place = f"pipelines.{pipeline.name}.stages.{stage.name}.gate"
             unsupported += [f"{place}.{key}" for key in _unsupported(stage.gate)]
@@ -73,6 +98,45 @@ def _suite(result: TestResult) -> Finding:
         case _:
             message = f"{said}, which says nothing about the image; run it again"
             return Finding(Decision.WAIT, "suite-inconclusive", message, result.url)
+
+
+def _ref(gate: Gate, result: TestResult) -> Iterator[Finding]:
+    if gate.refs and not any(fnmatchcase(result.ref, pattern) for pattern in gate.refs):
+        message = (
+            f"suite {result.suite} ran on {result.ref or 'a ref that is not known'},"
+            f" and only {', '.join(gate.refs)} may leave"
+        )
+        yield Finding(Decision.DENY, "ref-not-allowed", message, result.url)
+
+
+def _form(gate: Gate, promotion: Promotion) -> Iterator[Finding]:
+    """Whether the version is of the form that may leave."""
+    from semver import Version
+
+    version = promotion.version
+    if gate.versions == "semver":
+        if not Version.is_valid(version) or Version.parse(version).prerelease:
+            message = f"{version} is not a release version, such as 1.4.2"
+            yield Finding(Decision.DENY, "version-not-allowed", message)
+    elif gate.versions and not re.fullmatch(gate.versions, version):
+        message = f"{version} is not a version like {gate.versions}"
+        yield Finding(Decision.DENY, "version-not-allowed", message)
+
+
+def _order(gate: Gate, promotion: Promotion, standing: Standing) -> Iterator[Finding]:
+    """Whether the next stage is ahead of the version; what is there already is not in question."""
+    if standing.destination is not None or not looks_at_versions(gate, promotion):
+        return
+    from semver import Version
+
+    own = Version.parse(promotion.version)
+    others = [Version.parse(text) for text in standing.versions if Version.is_valid(text)]
+    if gate.order == "minor":
+        others = [each for each in others if (each.major, each.minor) == (own.major, own.minor)]
+    highest = max(others, default=own)
+    if highest > own:
+        message = f"{promotion.to_stage} has {highest} already, which is newer than {own}"
+        yield Finding(Decision.DENY, "superseded", message)
 
 
 def _source(promotion: Promotion, standing: Standing) -> Iterator[Finding]:
@@ -98,7 +162,9 @@ def _unsupported(gate: Gate | None) -> Iterator[str]:
         return
     if len(gate.suites) != 1:
         yield "suites with other than one entry"
-    for key in ("refs", "versions", "soak", "approvals", "freeze"):
+    if any(suite.stage or suite.via for suite in gate.suites):
+        yield "suites with from or via"
+    for key in ("soak", "approvals", "freeze"):
         if getattr(gate, key):
             yield key
     if gate.no_alerts:

@@ -31,12 +31,32 @@ class Freeze(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """The conditions for leaving a stage; an empty one asks for nothing."""
+class Suite(msgspec.Struct, frozen=True):
+    """A suite that must have succeeded.
 
-    suites: tuple[str, ...]
+    Attributes:
+        stage: The stage in which it was to run; "" for the gate's own.
+        via: The subscription that must have reported it; "" for any that the pipeline takes.
+    """
+
+    name: str
+    stage: str = ""
+    via: str = ""
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """The conditions for leaving a stage; an empty one asks for nothing.
+
+    Attributes:
+        versions: "semver", a regular expression, or "" for any version.
+        order: Among which versions of the next stage a version must not be behind: "minor" (those
+            of the same major and minor), "strict" (all), or "any" (none).
+    """
+
+    suites: tuple[Suite, ...]
     refs: tuple[str, ...] = ()
     versions: str = ""
+    order: str = "minor"
     soak: timedelta | None = None
     no_alerts: bool = False
     approvals: int = 0
@@ -67,11 +87,16 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """The stages of one product, and the subscription through which its results must come."""
+    """The stages of one product, and the subscription through which its results must come.
+
+    Attributes:
+        observed: Whether it is judged, and nothing is copied.
+    """
 
     name: str
     stages: Mapping[str, Stage]
     results: str = ""
+    observed: bool = False
 
 
 class Image(msgspec.Struct, frozen=True):

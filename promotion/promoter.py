@@ -15,7 +15,7 @@ from promotion.deadline import Deadline
 from promotion.errors import BadMessage, NotFound, PromotionError, RegistryRefused, Retryable
 from promotion.events import TestResult
 from promotion.gates import Standing
-from promotion.pipeline import Image, Pipelines, Promotion
+from promotion.pipeline import Gate, Image, Pipelines, Promotion
 from promotion.publisher import Topic
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient, between
@@ -67,27 +67,30 @@ class Promoter:
         image = self._pipelines.find(result.image)
         log.note(pipeline=image.pipeline.name)
         _admit(image, result)
-        if not gates.concerns(image.stage.gate, result):
+        gate = image.stage.gate
+        if gate is None or not gates.concerns(gate, result):
             _logger.info("recorded: no gate of %s asks for it", image.stage.name)
             return
         self._topic.prepare()
         failures = [
             failure
             for promotion in image.promotions(result.digest)
-            if (failure := self._attempt(promotion, result))
+            if (failure := self._attempt(promotion, gate, result))
         ]
         for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
             raise failure
 
-    def _attempt(self, promotion: Promotion, result: TestResult) -> PromotionError | None:
+    def _attempt(
+        self, promotion: Promotion, gate: Gate, result: TestResult
+    ) -> PromotionError | None:
         """Consider one destination; its failure is returned, so as not to hold up the others."""
         try:
-            self._consider(promotion, result)
+            self._consider(promotion, gate, result)
         except PromotionError as error:
             return error
         return None
 
-    def _consider(self, promotion: Promotion, result: TestResult) -> None:
+    def _consider(self, promotion: Promotion, gate: Gate, result: TestResult) -> None:
         source, destination = between(
             promotion.source.repository,
             promotion.destination.repository,
@@ -97,13 +100,13 @@ class Promoter:
         )
         with AllAttachments(source) as attachments:
             attachments.look_up(promotion.digest)
-            image, standing = _resolve(promotion, source, destination)
+            image, standing = _resolve(promotion, gate, source, destination)
             if image is None and self._now() < result.published_at + _PATIENCE:
                 raise NotFound(
                     f"{promotion.source} is not there; the result waits 10 minutes for it,"
                     " in case it is still being pushed"
                 )
-            verdict = gates.decide(promotion, result, standing)
+            verdict = gates.decide(promotion, gate, result, standing)
             if image and verdict.decision is Decision.PROMOTE and not standing.destination:
                 verdict = _promote(promotion, verdict, image, attachments, source, destination)
         promoted = image if verdict.decision is Decision.PROMOTE else None
@@ -133,15 +136,19 @@ def _admit(image: Image, result: TestResult) -> None:
 
 
 def _resolve(
-    promotion: Promotion, source: RepositoryClient, destination: RepositoryClient
+    promotion: Promotion, gate: Gate, source: RepositoryClient, destination: RepositoryClient
 ) -> tuple[Manifest | None, Standing]:
-    """Ask both sides at once what the version's tag names."""
+    """Ask both sides at once what the version's tag names, and which versions there are."""
+    ordered = gates.looks_at_versions(gate, promotion)
+    versions = parallel.start(destination.tags) if ordered else None
     at_destination = parallel.start(lambda: destination.resolve(promotion.version))
-    try:
-        image = source.manifest(promotion.version)
-    except NotFound:
-        return None, Standing(None, at_destination.result())
-    return image, Standing(image.digest, at_destination.result())
+    image = source.find(promotion.version)
+    standing = Standing(
+        image.digest if image else None,
+        at_destination.result(),
+        tuple(versions.result()) if versions else (),
+    )
+    return image, standing
 
 
 def _promote(

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
+
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
@@ -27,6 +29,7 @@ LARGEST_MANIFEST = 4 * 1024 * 1024
 
 _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _PIECE = 256 * 1024
+_LONGEST_LIST = 16 * 1024 * 1024
 _FOUND_OR_NOT = frozenset({200, 404})
 _WRITTEN = frozenset({200, 201})
 
@@ -123,6 +126,19 @@ class RepositoryClient:
                 return None
             content = Manifest("", digest_of(answer.content), answer.content)
             found += index_entries(content)
+            path = _next_page(answer)
+        return found
+
+    def tags(self) -> list[str]:
+        """All tags of the repository; none, if there is no such repository."""
+        path: str | None = "tags/list"
+        found: list[str] = []
+        while path:
+            attempted = f"list the tags of {self.repository}"
+            answer = self._ask("GET", path, attempted, _LONGEST_LIST, accept=_FOUND_OR_NOT)
+            if answer.status == 404:
+                return found
+            found += _tags(answer)
             path = _next_page(answer)
         return found
 
@@ -279,6 +295,17 @@ def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) ->
         raise RegistryUnavailable(
             f"Could not {request.attempted} to its end: {request.host} broke off ({error})"
         ) from error
+
+
+class _TagList(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+def _tags(answer: Response) -> list[str]:
+    try:
+        return msgspec.json.decode(answer.content, type=_TagList).tags or []
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
 
 
 def _next_page(answer: Response) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from promotion import configuration
 from promotion.errors import BadConfiguration
-from promotion.pipeline import Freeze, Gate
+from promotion.pipeline import Freeze, Gate, Suite
 
 FULL = """\
 pipelines:
@@ -52,14 +52,14 @@ def test_everything_that_can_be_written_is_read() -> None:
     assert shop.results == "projects/acme-ci/subscriptions/shop-results"
     assert str(fast.repository) == "europe-west2-docker.pkg.dev/acme-dev/tenant/shop/fast-feedback"
     assert fast.gate == Gate(
-        suites=("functional", "nft", "integration"),
+        suites=(Suite("functional"), Suite("nft"), Suite("integration")),
         refs=("refs/heads/main", "refs/tags/*"),
         versions="semver",
     )
     assert extended.entry == "any"
     assert extended.promotes_to == ("prod",)
     assert extended.gate == Gate(
-        suites=("extended",),
+        suites=(Suite("extended"),),
         soak=timedelta(hours=4),
         no_alerts=True,
         approvals=1,
@@ -87,7 +87,7 @@ def test_everything_that_can_be_written_is_read() -> None:
         ),
         ("approvals: 1", "approvals: -1", r":LINE: .*\.gate\.approvals: "),
         ("suites: [extended]", "suites: extended", r":LINE: .*\.gate\.suites: expected `array`"),
-        ("suites: [extended]", "suites: [1]", r":LINE: .*\.gate\.suites\[0\]: expected `str`"),
+        ("suites: [extended]", "suites: [1]", r":LINE: .*\.gate\.suites\[0\]: expected"),
         ("soak: 4h", "soak: 4 hours", r":LINE: .*\.gate\.soak: '4 hours' is not a duration"),
         ("alerts: none", "alerts: some", r":LINE: .*\.gate\.alerts: "),
         ("fri 16:00", "frei 16:00", r":LINE: .*\.freeze\[0\]\.from: 'frei 16:00' is not"),

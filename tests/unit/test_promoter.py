@@ -313,3 +313,13 @@ pipelines:
         with pytest.raises(RegistryUnavailable, match="shop/down/shop"):
             promoter.handle(result)
     assert [event.attributes["to_stage"] for event in topic.events] == ["up"]
+
+
+def test_an_older_version_is_superseded(shop: Shop) -> None:
+    """With a newer one of the same line in the next stage, nothing is copied, and it is said."""
+    images.push_image(shop.stage("extended-test"), [b"newer"], tag="1.4.3")
+    image = shop.push(tag="1.4.2")
+    reference = Reference(shop.stage("fast-feedback").repository, "1.4.2")
+    (event,) = shop.handle(replace(shop.result(image.digest), image=reference))
+    assert codes(event) == ["suite-succeeded", "superseded"]
+    assert shop.stage("extended-test").resolve("1.4.2") is None
