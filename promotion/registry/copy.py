@@ -144,6 +144,8 @@ class _Walk:
         waits_for = {*points_to.manifests, *(blob.digest for blob in points_to.blobs)}
         if subject:
             waits_for.add(subject)
+        if self._image.digest in waits_for:
+            self._awaited.add(self._image.digest)
         self._nodes[tag or manifest.digest] = _Node(
             manifest, waits_for - self._arrived, tag, subject
         )

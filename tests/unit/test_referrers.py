@@ -135,6 +135,15 @@ def test_cosign_s_tags_go_with_an_image(sides: Sides) -> None:
     assert {tag: sides.destination.manifest(tag) for tag in tags} == expected
 
 
+def test_an_attachment_may_hold_the_image_itself(sides: Sides) -> None:
+    """An index under cosign's tag that lists the image is written after it, and not forgotten."""
+    image = images.push_image(sides.source, [b"x"])
+    tag = cosign_tags(image.digest)[2]
+    index = images.push_index(sides.source, [image], tag)
+    sides.copy(image)
+    assert sides.destination.resolve(tag) == index.digest
+
+
 def test_a_cosign_tag_of_the_destination_is_kept(sides: Sides) -> None:
     """A signature tag with other content there is not overwritten, and is reported."""
     image = images.push_image(sides.source, [b"x"])
