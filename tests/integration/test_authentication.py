@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import urllib3
 
+from dev import images
 from dev.services import Service, docker_registry
+from promotion import cli
 from promotion.errors import AccessDenied, RegistryUnavailable
 from promotion.registry.auth import RegistryAuthenticator
+from promotion.registry.client import RepositoryClient
 from promotion.registry.credentials import (
     Anonymous,
     Credential,
@@ -21,7 +27,8 @@ from promotion.registry.credentials import (
     Login,
 )
 from promotion.registry.fetch import Answer
-from promotion.registry.reference import digest_of
+from promotion.registry.reference import Repository, digest_of
+from promotion.registry.transport import Transport
 from tests.integration.token_service import SERVICE, Asked, TokenService, User
 
 LAYER = b"a layer"
@@ -294,3 +301,34 @@ def test_a_registry_that_moves_its_realm_is_not_followed(
     with docker_registry(tmp_path, auth=elsewhere) as registry:
         with pytest.raises(AccessDenied, match=r"sends its clients to tokens\.example"):
             Client(pool, registry, Shown(ANN)).pull("a")
+
+
+def test_the_engine_copies_with_a_password_and_with_tokens(
+    by_password: Service,
+    registry: Service,
+    prod_registry: Service,
+    transport: Transport,
+    tokens: TokenService,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What `docker login` left behind is enough to copy in, across, and inside with mounts."""
+    login = {"auth": base64.b64encode(b"ann:correct horse").decode()}
+    logins = {"auths": {by_password.host: login, registry.host: login}}
+    (tmp_path / "config.json").write_text(json.dumps(logins), encoding="utf-8")
+    open_place = RepositoryClient(Repository(prod_registry.host, "authentication"), transport)
+    image = images.push_image(open_place, [b"for those who may"], tag="1.0")
+    stations = [
+        f"{open_place.repository}:1.0",
+        f"{by_password.host}/a:1.0",
+        f"{registry.host}/a:1.0",
+        f"{registry.host}/b:1.0",
+    ]
+    for source, destination in pairwise(stations):
+        arguments = ["copy", source, destination, "--json"]
+        assert cli.main(arguments, {"DOCKER_CONFIG": str(tmp_path)}) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["digest"] == image.digest
+    assert {blob["way"] for blob in report["blobs"]} == {"mounted"}
+    both = ("repository:b:pull,push", "repository:a:pull")
+    assert tokens.asked[-1].scopes == both
