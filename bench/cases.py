@@ -99,8 +99,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Content:
-    """An image to push wherever it is wanted: the layers of each platform."""
+    """An image to push wherever it is wanted.
 
+    Attributes:
+        name: Makes its configurations like no others.
+        platforms: The layers of each platform.
+    """
+
+    name: str
     platforms: tuple[tuple[bytes, ...], ...]
 
     @classmethod
@@ -108,14 +114,15 @@ class Content:
         """Content that no registry has seen."""
         count = _PLATFORM_LAYERS if case.index else layers
         platforms = PLATFORMS if case.index else 1
-        return cls(tuple(tuple(_layer() for _ in range(count)) for _ in range(platforms)))
+        content = tuple(tuple(_layer() for _ in range(count)) for _ in range(platforms))
+        return cls(secrets.token_hex(8), content)
 
     def push(self, repository: RepositoryClient, tag: str = "") -> Manifest:
         """Push it, under a tag or by digest alone."""
         if len(self.platforms) == 1:
-            return images.push_image(repository, self.platforms[0], tag)
+            return images.push_image(repository, self.platforms[0], tag, self.name)
         children = [
-            images.push_image(repository, layers, architecture=f"number-{number}")
+            images.push_image(repository, layers, architecture=f"{self.name}-{number}")
             for number, layers in enumerate(self.platforms)
         ]
         return images.push_index(repository, children, tag)

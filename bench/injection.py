@@ -56,7 +56,8 @@ def answered(fault: Fault | None, head: Head, waits: Waits) -> Head:
         case Hold(name, done=True):
             waits.hold(name)
         case CutShort(after, honest=True):
-            return head.having("Content-Length", str(after))
+            shorter = head.having("Transfer-Encoding", None).having("Content-Length", str(after))
+            return shorter.having("Connection", "close")
         case Relabel(headers):
             for name, value in headers.items():
                 head = head.having(name, value)

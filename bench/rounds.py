@@ -20,7 +20,7 @@ def rounds(
     left = list(contestants)
     for number in range(count + 1):
         # Nobody is always the first, or always after the same one.
-        turn = number % max(len(left), 1)
+        turn = (number - 1) % max(len(left), 1)
         for contestant in left[turn:] + left[:turn]:
             _show(f"round {number} of {count}: {contestant.name}")
             try:

@@ -82,7 +82,7 @@ def throughput_table(measurements: Measurements) -> Iterator[str]:
 def many_table(batches: Sequence[Batch]) -> Iterator[str]:
     """A row for each batch, so that what grows is seen to grow."""
     titles = ("requests", "made", "open", "peak MiB", "ms/image", "CPU ms/image")
-    yield _row(f"{sum(b.images for b in batches)} images, one process, one registry", titles)
+    yield _row(f"{sum(b.images for b in batches)} images, one process, one registry", titles, 14)
     done = 0
     for batch in batches:
         done += batch.images
@@ -94,7 +94,10 @@ def many_table(batches: Sequence[Batch]) -> Iterator[str]:
             f"{batch.cost.wall / batch.images * 1000:.1f}",
             f"{batch.cost.cpu / batch.images * 1000:.1f}",
         )
-        yield _row(f"  the first {done}", cells)
+        yield _row(f"  the first {done}", cells, 14)
+    if batches[2:]:
+        growth = batches[-1].cost.peak - batches[1].cost.peak
+        yield f"  memory, from the second row to the last: {growth:+.1f} MiB"
 
 
 def comparison(before: Measurements, now: Measurements) -> Iterator[str]:
