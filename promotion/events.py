@@ -31,6 +31,7 @@ DENIED = "dev.cdeventsx.promotion-artifact.denied.0.1.0"
 REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
 
 _SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
+_PARAMETERS = frozenset({"self", "topic", "data", "ordering_key", "retry", "timeout"})
 _CLOCK_SKEW = timedelta(minutes=5)
 _NAMESPACE = uuid.UUID("6f1e3f0a-5d39-5c0c-9b6e-3f8f4a1c7d52")
 
@@ -213,7 +214,8 @@ def denied(
 def dead_letter(message: Message, reason: str, kind: str) -> Event:
     """The message as it came, with why it was put aside; kind is permanent or retryable.
 
-    Attributes that Pub/Sub reserves, and those beyond its limit of 100, cannot be published again.
+    Attributes that Pub/Sub reserves, and those beyond its limit of 100, cannot be published again;
+    those whose names its client takes for parameters get the prefix ``original-``.
     """
     own = {
         "promotion-dlq-reason": reason.encode()[:1024].decode(errors="ignore"),
@@ -221,7 +223,7 @@ def dead_letter(message: Message, reason: str, kind: str) -> Event:
         "promotion-dlq-topic": message.topic,
     }
     kept = [
-        (name, value)
+        (f"original-{name}" if name in _PARAMETERS else name, value)
         for name, value in message.attributes.items()
         if name not in own and not name.startswith("goog")
     ]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from promotion.errors import ContentMismatch
 from promotion.registry import parallel, referrers
 from promotion.registry.blobs import Outcome, bring
 from promotion.registry.client import RepositoryClient
@@ -117,6 +118,7 @@ class _Walk:
                 task = partial(referrers.keep_listed, self._destination, subject, described)
                 self._begin(task, lambda _: None)
             self._until_nothing_is_pending()
+            self._check_nothing_is_missing()
         except BaseException:
             self._abandon()
             raise
@@ -131,6 +133,15 @@ class _Walk:
             for future in done:
                 then = self._pending.pop(future)
                 then(future.result())
+
+    def _check_nothing_is_missing(self) -> None:
+        """A registry's listing may lead in a circle; what cannot be whole gets no tag."""
+        for node in self._nodes.values():
+            if node.waits_for:
+                raise ContentMismatch(
+                    f"{node.manifest.digest} cannot be written to {self._destination.repository}:"
+                    f" {', '.join(sorted(node.waits_for))} cannot come before it"
+                )
 
     def _abandon(self) -> None:
         """After an error: what has not begun is dropped, what has begun is waited for."""
@@ -171,6 +182,14 @@ class _Walk:
                 "%s lists the referrer %s but lacks it", self._source.repository, digest
             )
             return
+        if subject and successors(manifest).subject != subject:
+            _logger.warning(
+                "%s lists %s as a referrer of %s, which it is not",
+                self._source.repository,
+                digest,
+                subject,
+            )
+            subject = None
         self._discovered(manifest, subject=subject)
 
     def _attached(self, digest: Digest) -> None:

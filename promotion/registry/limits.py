@@ -48,7 +48,7 @@ class HostLimit:
         finally:
             with self._changed:
                 self._under_way -= 1
-                self._changed.notify()
+                self._changed.notify_all()
 
     def await_quiet(self, deadline: Deadline) -> None:
         """Wait until the host need not be left alone, without taking a turn.
@@ -63,7 +63,7 @@ class HostLimit:
         """The host has answered a request: a little more may be asked of it."""
         with self._changed:
             self._allowed = min(self._most, self._allowed + 1 / self._allowed)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def throttled(self, began: float, pause: float) -> None:
         """The host has refused a request that began then: less, and nothing during the pause.

@@ -111,6 +111,8 @@ class Passage:
                         yield piece
                 return
             except RegistryUnavailable as error:
+                if read >= self._blob.size:
+                    return
                 # An answer that brought something on its way is no failed try.
                 tried = 1 if read > begun_at else tried + 1
                 self._pause(self.source, tried, error)

@@ -139,6 +139,10 @@ class Transport:
                 raise _no_answer(request, error) from error
             finally:
                 _hand_back(answer)
+        if content is not None and len(content) <= most and answer.length_remaining:
+            raise RegistryUnavailable(
+                f"Could not {request.attempted}: the answer of {request.host} ended early"
+            )
         if content is None or len(content) > most:
             raise RegistryRefused(
                 f"Could not {request.attempted}: the answer is longer than {most} bytes"
@@ -172,7 +176,11 @@ class Transport:
         if answer.status != 401:
             return answer
         challenge = answer.headers.get("WWW-Authenticate", "")
-        better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
+        try:
+            better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
+        except BaseException:
+            _hand_back(answer)
+            raise
         if better is None or better == header:
             return answer
         _hand_back(answer)

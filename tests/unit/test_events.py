@@ -258,6 +258,13 @@ def test_a_dead_letter_keeps_the_message_and_says_why() -> None:
     }
 
 
+def test_a_dead_letter_can_always_be_published() -> None:
+    """Attributes named like the client's parameters are renamed, not a reason to crash."""
+    letter = events.dead_letter(message(b"", {"topic": "t", "timeout": "1"}), "no", "permanent")
+    assert {"original-topic", "original-timeout"} <= letter.attributes.keys()
+    assert not {"topic", "timeout"} & letter.attributes.keys()
+
+
 def test_a_dead_letter_is_within_pub_sub_s_limits() -> None:
     """A long reason is cut between characters; reserved and surplus attributes are left out."""
     attributes = {f"key-{number}": "" for number in range(100)} | {"googclient_x": "1"}
