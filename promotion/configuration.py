@@ -358,7 +358,7 @@ class _Checker:
     def _versions(self, text: str, path: KeyPath) -> str:
         try:
             re.compile(text)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             self._problem(path, f"{text!r} is neither 'semver' nor a regular expression: {error}")
         return text
 

@@ -45,7 +45,11 @@ def read(name: str, text: str) -> Document:
     Raises:
         BadConfiguration: It is not YAML, holds a key twice, or a key that is not text.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadConfiguration(f"{name}:{line}: not text: {error.reason}") from error
     try:
         node = loader.get_single_node()
         lines: dict[KeyPath, int] = {}
@@ -53,6 +57,9 @@ def read(name: str, text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadConfiguration(f"{name}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, LookupError, OverflowError, RecursionError) as error:
+        line = loader.line + 1
+        raise BadConfiguration(f"{name}:{line}: a value that cannot be read: {error}") from error
     finally:
         loader.dispose()
     return Document(name, data, lines)

@@ -162,7 +162,9 @@ def parse(message: Message) -> TestResult:
         else:
             plain = msgspec.convert(content, PlainResult)
         return _result(plain, message)
-    except (ValueError, RecursionError, BadReference, CloudEventError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, BadReference) as error:
+        raise BadMessage(f"Not a test result: {error}") from error
+    except CloudEventError as error:
         raise BadMessage(f"Not a test result: {error}") from error
 
 
@@ -269,7 +271,7 @@ def _result(plain: PlainResult, message: Message) -> TestResult:
     digest = parse_digest(plain.digest)
     if image.digest not in (None, digest):
         raise BadMessage(f"Not a test result: {image} and the field digest, {digest}, disagree")
-    finished_at = plain.finished_at or message.published_at
+    finished_at = (plain.finished_at or message.published_at).astimezone(UTC)
     if finished_at > message.published_at + _CLOCK_SKEW:
         raise BadMessage(
             f"Not a test result: finished_at, {finished_at.isoformat()}, is more than 5 minutes"

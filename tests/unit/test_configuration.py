@@ -174,6 +174,13 @@ def test_all_problems_of_a_kind_are_reported_together() -> None:
     assert len(str(raised.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize("value", ["2001-99-99", "!!int abc", "!!bool abc", "\x01", "&a [*a]"])
+def test_values_that_cannot_be_read_are_errors_too(value: str) -> None:
+    """Whatever stands in the file, it is an error of ours that names the file."""
+    with pytest.raises(BadConfiguration, match=r"^promotion\.yaml:\d+: "):
+        configuration.parse("promotion.yaml", FULL.replace("semver", value))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "1", "pipelines: {}", "pipelines: {shop: {}}"])
 def test_a_file_without_pipelines_is_an_error(text: str) -> None:
     """A file that configures nothing is reported, not run."""
