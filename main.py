@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import flask
@@ -13,8 +14,11 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from werkzeug.exceptions import HTTPException
 
-from promotion import configuration, delivery, gates, log
+from promotion import configuration, delivery, gates, log, signing
 from promotion.errors import BadConfiguration, Retryable
+from promotion.evidence.store import EvidenceStore
+from promotion.pipeline import Pipelines
+from promotion.policy import Policy, PolicyKeeper
 from promotion.promoter import Promoter
 from promotion.publisher import topic
 from promotion.receiver import Receiver
@@ -23,17 +27,27 @@ from promotion.registry.connections import Connections
 from promotion.registry.google import GoogleDefault
 from promotion.registry.realm import trusted_realms
 from promotion.registry.transport import Transport
+from promotion.signing import Signer
 
 _logger = logging.getLogger("promotion")
 
 
 def _receiver(environment: Mapping[str, str]) -> Receiver:
-    pipelines = configuration.load(Path(environment.get("PROMOTION_CONFIG", "promotion.yaml")))
+    file = Path(environment.get("PROMOTION_CONFIG", "promotion.yaml"))
+    pipelines = configuration.load(file)
     gates.check_supported(pipelines)
+    connections = Connections()
+    signer, verifier = signing.signer_and_verifier(pipelines.signing, connections.fetch)
+    if pipelines.signing is None:
+        _logger.warning(
+            "%s has no signing: whoever can write to a stage's repository can open its gate", file
+        )
     promoter = Promoter(
         pipelines,
-        _transport(environment),
+        _transport(environment, connections),
         topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
+        EvidenceStore(signer, verifier),
+        PolicyKeeper(partial(_policy, file.read_bytes(), pipelines, signer)),
         seconds=_number(environment, "PROMOTION_ATTEMPT_SECONDS", "540"),
     )
     return Receiver(
@@ -43,8 +57,11 @@ def _receiver(environment: Mapping[str, str]) -> Receiver:
     )
 
 
-def _transport(environment: Mapping[str, str]) -> Transport:
-    connections = Connections()
+def _policy(text: bytes, pipelines: Pipelines, signer: Signer) -> Policy:
+    return Policy(text, signing.public_keys(pipelines.signing, signer).encode())
+
+
+def _transport(environment: Mapping[str, str], connections: Connections) -> Transport:
     credentials = GoogleDefault(connections.fetch)
     realms = trusted_realms(environment)
     return Transport(RegistryAuthenticator(credentials, connections.fetch, realms), connections)

@@ -12,6 +12,7 @@ PromotionError
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
+    ├── EvidenceMissing      a statement that was written, and does not count or is not listed yet
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
     ├── RegistryUnavailable  429, 5xx, time-out, no connection
@@ -68,6 +69,10 @@ class ContentMismatch(Retryable):
 
 class DeadlineExceeded(Retryable):
     """The time for this attempt is used up; what has been done by then is found by the next."""
+
+
+class EvidenceMissing(Retryable):
+    """A statement that was just written is not listed yet, or does not count."""
 
 
 class NotFound(Retryable):

@@ -1,7 +1,8 @@
 """Messages in and out, as bytes and as objects. Nothing else knows what they look like on the wire.
 
 In: test results, in the plain form or as a CDEvents testsuiterun.finished (v0.5), by themselves or
-inside a structured CloudEvent. Out: promoted and denied, CloudEvents 1.0 in Pub/Sub's binary mode.
+inside a structured CloudEvent. Out: promoted, denied and would-promote, CloudEvents 1.0 in
+Pub/Sub's binary mode, whose ids follow from what happened.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from msgspec import Meta
 
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
+from promotion.evidence.record import PromotionRecord
 from promotion.pipeline import Promotion
-from promotion.registry.reference import Digest, Reference, digest_of, parse_digest
-from promotion.verdict import Verdict
+from promotion.registry.reference import Digest, Reference, parse_digest
+from promotion.verdict import Verdict, basis_of
 
 PROMOTED = "dev.cdeventsx.promotion-artifact.promoted.0.1.0"
 DENIED = "dev.cdeventsx.promotion-artifact.denied.0.1.0"
+WOULD_PROMOTE = "dev.cdeventsx.promotion-artifact.would-promote.0.1.0"
 REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
 
 _SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
@@ -62,21 +65,6 @@ class TestResult:
     commit: str = ""
     url: str = ""
 
-    @property
-    def identity(self) -> Digest:
-        """A digest of what was reported: the same for each repeat, another for any other report."""
-        reported = [
-            str(self.image),
-            self.digest,
-            self.suite,
-            self.outcome,
-            self.finished_at.isoformat(),
-            self.ref,
-            self.commit,
-            self.url,
-        ]
-        return digest_of(msgspec.json.encode(reported))
-
 
 @dataclass(frozen=True)
 class Event:
@@ -87,6 +75,7 @@ class Event:
 
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Short = Annotated[str, Meta(max_length=2048)]
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Spelling = Literal[
     "success", "failure", "cancel", "error", "passed", "failed", "PASSED", "FAILED", "WARNED"
@@ -108,9 +97,9 @@ class PlainResult(msgspec.Struct, kw_only=True):
     digest: Annotated[_Text, Meta(description="What was tested: sha256:….")]
     suite: Annotated[_Text, Meta(description="The suite's name, as in the stage's gate.")]
     outcome: Annotated[_Spelling, Meta(description="How the suite ended.")]
-    ref: Annotated[str, Meta(description="The git ref that the image was built from.")] = ""
-    commit: Annotated[str, Meta(description="The git commit that it was built from.")] = ""
-    url: Annotated[str, Meta(description="The run of the suite, for people.")] = ""
+    ref: Annotated[_Short, Meta(description="The git ref that the image was built from.")] = ""
+    commit: Annotated[_Short, Meta(description="The git commit that it was built from.")] = ""
+    url: Annotated[_Short, Meta(description="The run of the suite, for people.")] = ""
     finished_at: Annotated[
         _Moment | None, Meta(description="When the suite ended; default: when it was published.")
     ] = None
@@ -185,32 +174,68 @@ def report(result: PlainResult) -> Event:
     return Event(data, attributes)
 
 
-def promoted(
-    promotion: Promotion, verdict: Verdict, evidence: Sequence[Digest], at: datetime
-) -> Event:
-    """The event that says that an image is in its next stage."""
-    repository = promotion.destination.repository
-    identity = [str(repository), promotion.version, promotion.digest]
-    return _event(PROMOTED, identity, promotion, promotion.destination, verdict, evidence, at)
+def promoted_id(promotion: Promotion) -> str:
+    """The id of the promoted event: one for each digest under each version at each destination."""
+    return _id(str(promotion.destination.repository), promotion.version, promotion.digest)
 
 
-def denied(
-    promotion: Promotion,
-    verdict: Verdict,
-    evidence: Sequence[Digest],
-    causes: Sequence[Digest],
-    at: datetime,
-) -> Event:
-    """The event that says that an image stays where it is, and why; causes make its id."""
-    codes = sorted(finding.code for finding in verdict.findings)
+def promoted(promotion: Promotion, record: PromotionRecord) -> Event:
+    """The event that says that an image is in its next stage, as its record has it."""
+    findings = [each.restored() for each in record.findings]
+    return _event(
+        PROMOTED,
+        record.event_id,
+        promotion,
+        promotion.destination,
+        Verdict(tuple(findings)),
+        record.evidence,
+        record.decided_at,
+    )
+
+
+def would_promote(promotion: Promotion, verdict: Verdict, at: datetime) -> Event:
+    """The event that says that an image would be promoted, were its pipeline not observed only."""
+    basis = basis_of(verdict.findings)
+    return _event(
+        WOULD_PROMOTE,
+        _id(WOULD_PROMOTE, promoted_id(promotion)),
+        promotion,
+        promotion.destination,
+        verdict,
+        [each.attestation for each in basis],
+        max((each.at for each in basis), default=at),
+    )
+
+
+def denied(promotion: Promotion, verdict: Verdict, at: datetime) -> Event:
+    """The event that says that an image stays where it is, with every reason.
+
+    It holds nothing but the reasons and what they rest on, so the same denial is the same event,
+    whatever else is known of the image by then.
+
+    Args:
+        promotion: What is denied.
+        verdict: Why.
+        at: Its time, if no statement caused it.
+    """
+    reasons = verdict.reasons
+    basis = basis_of(reasons)
     identity = [
         str(promotion.source),
         promotion.digest,
         promotion.to_stage,
-        *codes,
-        *sorted(causes),
+        *sorted(each.code for each in reasons),
+        *(each.statement for each in basis),
     ]
-    return _event(DENIED, identity, promotion, promotion.source, verdict, evidence, at)
+    return _event(
+        DENIED,
+        _id(*identity),
+        promotion,
+        promotion.source,
+        Verdict(reasons),
+        [each.attestation for each in basis],
+        max((each.at for each in basis), default=at),
+    )
 
 
 def dead_letter(message: Message, reason: str, kind: str) -> Event:
@@ -291,9 +316,13 @@ def _result(plain: PlainResult, message: Message) -> TestResult:
     )
 
 
+def _id(*identity: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(identity)))
+
+
 def _event(
     kind: str,
-    identity: Sequence[str],
+    event_id: str,
     promotion: Promotion,
     subject: Reference,
     verdict: Verdict,
@@ -303,7 +332,7 @@ def _event(
     timestamp = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     cloud_event = CloudEvent(
         {
-            "id": str(uuid.uuid5(_NAMESPACE, "\n".join(identity))),
+            "id": event_id,
             "source": f"/promotion/{promotion.pipeline}",
             "type": kind,
             "subject": package_url(subject, promotion.digest),

@@ -1,22 +1,27 @@
 """Decisions: whether an image leaves its stage. Pure functions of what is known, without I/O.
 
-This version decides upon one suite, refs and versions. What promotion.yaml can say beyond that is
-refused at start (``check_supported``), never overlooked.
+Nothing depends on the order in which statements arrived: a verdict follows from the set of them,
+and from when each run says that it ended. What promotion.yaml can say beyond what is decided here
+is refused at start (``check_supported``), never overlooked.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 import msgspec
 
 from promotion.errors import BadConfiguration
-from promotion.events import Outcome, TestResult
-from promotion.pipeline import Gate, Pipelines, Promotion
+from promotion.evidence.attested import MOST, Attested, Evidence
+from promotion.evidence.suite_run import SuiteRun
+from promotion.pipeline import Gate, Image, Pipeline, Pipelines, Promotion, Stage, Suite
 from promotion.registry.reference import Digest
 from promotion.verdict import Decision, Finding, Verdict
+
+Runs = Sequence[Attested[SuiteRun]]
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -33,11 +38,6 @@ class Standing(msgspec.Struct, frozen=True):
     versions: Sequence[str] = ()
 
 
-def concerns(gate: Gate, result: TestResult) -> bool:
-    """Whether a gate asks for the suite that the result is of."""
-    return result.suite in [suite.name for suite in gate.suites]
-
-
 def looks_at_versions(gate: Gate, promotion: Promotion) -> bool:
     """Whether the verdict depends on which versions the next stage has."""
     from semver import Version
@@ -45,12 +45,16 @@ def looks_at_versions(gate: Gate, promotion: Promotion) -> bool:
     return gate.order != "any" and Version.is_valid(promotion.version)
 
 
-def decide(promotion: Promotion, gate: Gate, result: TestResult, standing: Standing) -> Verdict:
+def decide(
+    image: Image, gate: Gate, promotion: Promotion, evidence: Evidence, standing: Standing
+) -> Verdict:
     """Judge whether an image qualifies for the next stage, with every reason for or against it."""
     return Verdict(
         (
-            _suite(result),
-            *_ref(gate, result),
+            *_bounds(evidence),
+            *_entry(image, promotion, evidence),
+            *_suites(image, gate, evidence),
+            *_upstream(image, evidence),
             *_form(gate, promotion),
             *_order(gate, promotion, standing),
             *_source(promotion, standing),
@@ -75,10 +79,8 @@ def check_supported(pipelines: Pipelines) -> None:
     Raises:
         BadConfiguration: It does; the text has a line for each such key.
     """
-    unsupported = ["signing"] if pipelines.signing else []
+    unsupported = []
     for pipeline in pipelines.pipelines:
-        if pipeline.observed:
-            unsupported.append(f"pipelines.{pipeline.name}.mode")
         for stage in pipeline.stages.values():
             place = f"pipelines.{pipeline.name}.stages.{stage.name}.gate"
             unsupported += [f"{place}.{key}" for key in _unsupported(stage.gate)]
@@ -88,25 +90,145 @@ def check_supported(pipelines: Pipelines) -> None:
         )
 
 
-def _suite(result: TestResult) -> Finding:
-    said = f"suite {result.suite} ended with {result.outcome}"
-    match result.outcome:
-        case Outcome.SUCCESS:
-            return Finding(Decision.PROMOTE, "suite-succeeded", said, result.url)
-        case Outcome.FAILURE:
-            return Finding(Decision.DENY, "suite-failed", said, result.url)
-        case _:
-            message = f"{said}, which says nothing about the image; run it again"
-            return Finding(Decision.WAIT, "suite-inconclusive", message, result.url)
+def _bounds(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.overflow:
+        message = f"more than {MOST} statements are attached to it, so not all of them can be read"
+        yield Finding(Decision.WAIT, "evidence-overflow", message)
 
 
-def _ref(gate: Gate, result: TestResult) -> Iterator[Finding]:
-    if gate.refs and not any(fnmatchcase(result.ref, pattern) for pattern in gate.refs):
+def _entry(image: Image, promotion: Promotion, evidence: Evidence) -> Iterator[Finding]:
+    """Whether the image came into its stage by a promotion, where that is asked for."""
+    stage = image.stage
+    if stage.entry == "any" or image.pipeline.observed or not image.pipeline.upstream_of(stage):
+        return
+    records = [
+        each
+        for each in evidence.records
+        if each.said.pipeline == image.pipeline.name
+        and each.said.to_stage == stage.name
+        and each.said.destination == image.reference
+    ]
+    if records:
+        message = f"it was promoted into {stage.name} from {records[0].said.from_stage}"
+        yield Finding(Decision.PROMOTE, "promoted-here", message, basis=(records[0].basis,))
+    else:
         message = (
-            f"suite {result.suite} ran on {result.ref or 'a ref that is not known'},"
-            f" and only {', '.join(gate.refs)} may leave"
+            f"no promotion record says that {promotion.digest} was let into {stage.name} as"
+            f" {image.reference}; promote it from the stage before"
         )
-        yield Finding(Decision.DENY, "ref-not-allowed", message, result.url)
+        yield Finding(Decision.DENY, "no-record", message)
+
+
+def _suites(image: Image, gate: Gate, evidence: Evidence) -> Iterator[Finding]:
+    for suite in gate.suites:
+        stage = image.pipeline.stages[suite.stage or image.stage.name]
+        runs = _runs_in(image, stage, suite.name, evidence)
+        wanted = suite.via or image.pipeline.results
+        admitted = [run for run in runs if wanted in ("", run.said.subscription)]
+        if failure := _standing_failure(admitted):
+            yield _failed(failure, "suite-failed", f"suite {suite.name} failed")
+        elif admitted:
+            yield _succeeded(gate, suite, _last_successes(admitted))
+        else:
+            yield _missing(suite, stage, wanted, runs)
+
+
+def _upstream(image: Image, evidence: Evidence) -> Iterator[Finding]:
+    """Failures of suites that the image's earlier gates ask for: they count from there on."""
+    pipeline = image.pipeline
+    earlier = pipeline.upstream_of(image.stage)
+    asked = {each for stage in earlier for each in _asked(pipeline, stage)}
+    for stage_name, name, wanted in sorted(asked - _asked(pipeline, image.stage)):
+        runs = _runs_in(image, pipeline.stages[stage_name], name, evidence)
+        admitted = [run for run in runs if wanted in ("", run.said.subscription)]
+        if failure := _standing_failure(admitted):
+            said = f"suite {name} has failed in {stage_name}"
+            yield _failed(failure, "suite-failed-upstream", said)
+
+
+def _asked(pipeline: Pipeline, stage: Stage) -> set[tuple[str, str, str]]:
+    """The suites that a gate asks for: each one's stage, name, and the subscription it needs."""
+    return {
+        (suite.stage or stage.name, suite.name, suite.via or pipeline.results)
+        for suite in (stage.gate.suites if stage.gate else ())
+    }
+
+
+def _runs_in(image: Image, stage: Stage, suite: str, evidence: Evidence) -> Runs:
+    """The runs of a suite on this image in a stage; those of any other image do not count."""
+    repository = str(image.in_stage(stage).repository)
+    return [
+        run
+        for run in evidence.runs
+        if run.said.suite == suite
+        and run.said.pipeline == image.pipeline.name
+        and run.said.stage == stage.name
+        and run.said.repository == repository
+    ]
+
+
+def _standing_failure(runs: Runs) -> Attested[SuiteRun] | None:
+    """The newest failure, if no success is newer; of two at the same time the failure counts."""
+    failure = _newest([run for run in runs if not run.said.passed])
+    success = _newest([run for run in runs if run.said.passed])
+    if failure and success and success.said.finished_at > failure.said.finished_at:
+        return None
+    return failure
+
+
+def _last_successes(runs: Runs) -> Runs:
+    """The successes since the last failure, the newest first."""
+    failure = _newest([run for run in runs if not run.said.passed])
+    since = [
+        run
+        for run in runs
+        if run.said.passed and (not failure or run.said.finished_at > failure.said.finished_at)
+    ]
+    return sorted(since, key=_age, reverse=True)
+
+
+def _newest(runs: Runs) -> Attested[SuiteRun] | None:
+    return max(runs, key=_age, default=None)
+
+
+def _age(run: Attested[SuiteRun]) -> tuple[datetime, Digest]:
+    return run.said.finished_at, run.basis.statement
+
+
+def _failed(run: Attested[SuiteRun], code: str, said: str) -> Finding:
+    message = f"{said} at {_moment(run)}; a newer success lifts this"
+    return Finding(Decision.DENY, code, message, run.said.url, (run.basis,))
+
+
+def _succeeded(gate: Gate, suite: Suite, successes: Runs) -> Finding:
+    """The suite's success, if one of its runs was on a ref that may leave."""
+    allowed = [run for run in successes if not gate.refs or _is_allowed(run.said.ref, gate.refs)]
+    if allowed:
+        run = allowed[0]
+        message = f"suite {suite.name} succeeded at {_moment(run)}"
+        return Finding(Decision.PROMOTE, "suite-succeeded", message, run.said.url, (run.basis,))
+    run = successes[0]
+    message = (
+        f"suite {suite.name} ran on {run.said.ref or 'a ref that is not known'},"
+        f" and only {', '.join(gate.refs)} may leave"
+    )
+    return Finding(Decision.DENY, "ref-not-allowed", message, run.said.url, (run.basis,))
+
+
+def _missing(suite: Suite, stage: Stage, wanted: str, runs: Runs) -> Finding:
+    message = f"suite {suite.name} has not reported from {stage.name}"
+    if runs:
+        others = ", ".join(sorted({run.said.subscription or "no subscription" for run in runs}))
+        message += f" through {wanted}, which alone counts; it did through {others}"
+    return Finding(Decision.WAIT, "suite-missing", message)
+
+
+def _moment(run: Attested[SuiteRun]) -> str:
+    return run.said.finished_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _is_allowed(ref: str, patterns: Sequence[str]) -> bool:
+    return bool(ref) and any(fnmatchcase(ref, pattern) for pattern in patterns)
 
 
 def _form(gate: Gate, promotion: Promotion) -> Iterator[Finding]:
@@ -160,10 +282,6 @@ def _destination(promotion: Promotion, standing: Standing) -> Iterator[Finding]:
 def _unsupported(gate: Gate | None) -> Iterator[str]:
     if gate is None:
         return
-    if len(gate.suites) != 1:
-        yield "suites with other than one entry"
-    if any(suite.stage or suite.via for suite in gate.suites):
-        yield "suites with from or via"
     for key in ("soak", "approvals", "freeze"):
         if getattr(gate, key):
             yield key

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 
+_RESERVED = frozenset({"promotion-policy", "promotion-control"})
+
+
 class Freeze(msgspec.Struct, frozen=True):
     """A weekly window in which nothing leaves a stage; weekdays count from Monday, 0."""
 
@@ -79,6 +82,10 @@ class Stage(msgspec.Struct, frozen=True):
     gate: Gate | None = None
     entry: str = "record"
 
+    def asks(self, wanted: Suite, suite: str, ran_in: Stage) -> bool:
+        """Whether a suite that this stage's gate wants is the one that ran in a stage."""
+        return wanted.name == suite and (wanted.stage or self.name) == ran_in.name
+
     def holds(self, repository: Repository) -> bool:
         """Whether an image repository belongs to this stage."""
         return repository.host == self.repository.host and repository.path.startswith(
@@ -98,6 +105,12 @@ class Pipeline(msgspec.Struct, frozen=True):
     results: str = ""
     observed: bool = False
 
+    def upstream_of(self, stage: Stage) -> list[Stage]:
+        """The stages that images can have come through on their way to this one."""
+        before = [each for each in self.stages.values() if stage.name in each.promotes_to]
+        further = [each for one in before for each in self.upstream_of(one)]
+        return list({each.name: each for each in (*before, *further)}.values())
+
 
 class Image(msgspec.Struct, frozen=True):
     """An image in a stage of a pipeline, as a message names it."""
@@ -106,6 +119,14 @@ class Image(msgspec.Struct, frozen=True):
     stage: Stage
     name: str
     reference: Reference
+
+    def judged_upon(self, suite: str) -> list[tuple[Image, Gate]]:
+        """This image at each gate that asks for a suite that ran in this image's stage."""
+        return [
+            (Image(self.pipeline, stage, self.name, self.in_stage(stage)), stage.gate)
+            for stage in self.pipeline.stages.values()
+            if stage.gate and any(stage.asks(each, suite, self.stage) for each in stage.gate.suites)
+        ]
 
     def promotions(self, digest: Digest) -> list[Promotion]:
         """The promotions that can follow from this image's stage."""
@@ -117,14 +138,25 @@ class Image(msgspec.Struct, frozen=True):
                 from_stage=self.stage.name,
                 to_stage=name,
                 source=self.reference,
-                destination=self._in(self.pipeline.stages[name]),
+                destination=self.in_stage(self.pipeline.stages[name]),
             )
             for name in self.stage.promotes_to
         ]
 
-    def _in(self, stage: Stage) -> Reference:
+    def in_stage(self, stage: Stage) -> Reference:
+        """The image's name in another stage of its pipeline."""
         path = f"{stage.repository.path}/{self.name}"
         return Reference(Repository(stage.repository.host, path), self.reference.tag)
+
+    def evidence_places(self) -> list[Repository]:
+        """Where evidence about the image may be: here, upstream, and where a suite is to run."""
+        named = [each.stage for each in self.stage.gate.suites] if self.stage.gate else []
+        stages = [
+            self.stage,
+            *self.pipeline.upstream_of(self.stage),
+            *(self.pipeline.stages[name] for name in named if name),
+        ]
+        return list(dict.fromkeys(self.in_stage(stage).repository for stage in stages))
 
 
 class Promotion(msgspec.Struct, frozen=True):
@@ -171,6 +203,8 @@ class Pipelines(msgspec.Struct, frozen=True):
             for stage in pipeline.stages.values():
                 if stage.holds(reference.repository):
                     name = reference.repository.path.removeprefix(f"{stage.repository.path}/")
+                    if name in _RESERVED:
+                        raise BadMessage(f"{reference} is no image: the name is kept for records")
                     return Image(pipeline, stage, name, reference)
         raise BadMessage(self._nowhere(reference))
 

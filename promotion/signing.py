@@ -160,9 +160,24 @@ def verifier(signing: Signing | None, fetch: Fetch) -> Verifier:
     return signer_and_verifier(signing, fetch)[1]
 
 
+def public_keys(signing: Signing | None, signer: Signer) -> str:
+    """The public keys whose signatures count, in PEM form, one after the other.
+
+    Raises:
+        BadConfiguration, Retryable: As for ``signer_and_verifier``, and for ``Signer.public_key``.
+    """
+    if signing is not None and signing.trusted:
+        return "".join(key.pem for key in _named_keys(signing))
+    return signer.public_key
+
+
 def _trusted_keys(signing: Signing) -> TrustedKeys:
+    return TrustedKeys(_named_keys(signing))
+
+
+def _named_keys(signing: Signing) -> list[PublicKey]:
     entries = enumerate(signing.trusted)
-    return TrustedKeys([_trusted_key(each, f"signing.trusted[{at}]") for at, each in entries])
+    return [_trusted_key(each, f"signing.trusted[{at}]") for at, each in entries]
 
 
 def _trusted_key(entry: str, name: str) -> PublicKey:

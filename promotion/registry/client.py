@@ -210,6 +210,42 @@ class RepositoryClient:
             )
         )
 
+    def read_blob(self, blob: Blob, most: int) -> bytes:
+        """Read a small blob into memory.
+
+        Args:
+            blob: Which one.
+            most: The bytes that it may have.
+
+        Raises:
+            ContentMismatch: What came is not what the digest names.
+            NotFound: The repository does not have it.
+            UnsupportedContent: It is larger than that.
+        """
+        if blob.size > most:
+            raise UnsupportedContent(
+                f"{self._named(blob.digest)} has {blob.size} bytes, and {most} are read at most"
+            )
+        content = bytearray()
+        with self.blob(blob) as pieces:
+            for piece in pieces:
+                content += piece
+                if len(content) > blob.size:
+                    break
+        if digest_of(bytes(content), algorithm_of(blob.digest)) != blob.digest:
+            raise ContentMismatch(
+                f"{self.repository.host} sent bytes for {self._named(blob.digest)} that do not"
+                " have that digest"
+            )
+        return bytes(content)
+
+    def put_blob(self, content: bytes) -> None:
+        """Have a small blob in the repository; it is sent only if it is not found there."""
+        blob = Blob(digest_of(content), len(content))
+        location = self.mount(blob, None)
+        if location is not None:
+            self.upload(location, blob, [content])
+
     def _open_upload(self, blob: Blob, query: dict[str, str]) -> str | None:
         answer = self._ask(
             "POST",

@@ -12,10 +12,8 @@ import pytest
 
 from dev import images
 from dev.artifact_registry import Answers, ArtifactRegistry
-from promotion import configuration
 from promotion.errors import AccessDenied, RegistryUnavailable
 from promotion.events import DENIED, PROMOTED, Event, Outcome, TestResult
-from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
 from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.client import RepositoryClient, between
@@ -26,6 +24,7 @@ from promotion.registry.manifest import Blob, Manifest, successors
 from promotion.registry.reference import Reference, Repository
 from promotion.registry.report import Copied, Way
 from promotion.registry.transport import Transport
+from tests.unit.promoting import promoter
 
 DEV = "acme-dev/shop/fast-feedback/shop"
 PROD = "acme-prod/shop/prod/shop"
@@ -262,5 +261,5 @@ pipelines:
     now = datetime.now(UTC)
     reference = Reference(Repository(registry.host, DEV), "1.0")
     result = TestResult(reference, image.digest, "functional", Outcome.SUCCESS, now, now)
-    Promoter(configuration.parse("promotion.yaml", text), transport, topic).handle(result)
+    promoter(text, transport, topic).handle(result)
     return topic.events

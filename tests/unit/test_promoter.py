@@ -12,15 +12,14 @@ import pytest
 from dev import images
 from dev.registry import EmbeddedRegistry
 from dev.stack import three_stages
-from promotion import configuration
 from promotion.errors import BadMessage, NotFound, PublishFailed, RegistryUnavailable
 from promotion.events import DENIED, PROMOTED, Event, Outcome, TestResult
-from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
+from tests.unit.promoting import promoter
 
 PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
@@ -63,8 +62,7 @@ class Shop:
         """Let a fresh promoter handle a result; the events that it published."""
         before = len(self.topic.events)
         text = three_stages(self.near.host, self.far.host, self.results)
-        pipelines = configuration.parse("promotion.yaml", text)
-        Promoter(pipelines, self.transport, self.topic, lambda: self.now).handle(result)
+        promoter(text, self.transport, self.topic, lambda: self.now).handle(result)
         return self.topic.events[before:]
 
     def writes(self) -> int:
@@ -303,7 +301,7 @@ pipelines:
       up: {{registry: {far.host}/shop}}
 """
     topic = RecordedTopic()
-    promoter = Promoter(configuration.parse("promotion.yaml", text), transport, topic)
+    started = promoter(text, transport, topic)
     source = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
     image = images.push_image(source, [b"tested"], tag="1.0")
     now = datetime.now(UTC)
@@ -311,7 +309,7 @@ pipelines:
     result = TestResult(reference, image.digest, "functional", Outcome.SUCCESS, now, now)
     for _ in range(2):
         with pytest.raises(RegistryUnavailable, match="shop/down/shop"):
-            promoter.handle(result)
+            started.handle(result)
     assert [event.attributes["to_stage"] for event in topic.events] == ["up"]
 
 

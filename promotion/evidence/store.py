@@ -1,0 +1,285 @@
+"""The statements about an image, in the registry that holds the image: there is no other store.
+
+Whoever can write to a repository can attach something there, so nothing counts that the verifier
+does not vouch for, and nothing that is about another digest. What does not count is reported too,
+with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from functools import partial
+from itertools import islice
+
+from promotion import dsse
+from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
+from promotion.errors import NotFound, RegistryRefused
+from promotion.evidence import attestation, record, statement, suite_run
+from promotion.evidence.attested import MOST, Attested, Evidence, Ignored, Read
+from promotion.evidence.record import PromotionRecord
+from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
+from promotion.evidence.suite_run import SuiteRun
+from promotion.registry import parallel, referrers
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Blob, Manifest
+from promotion.registry.reference import Digest, digest_of, parse_digest
+from promotion.signing import NotTrusted, Signer, Verifier
+from promotion.verdict import Basis
+
+_AT_ONCE = 16
+_REMEMBERED = 2000
+
+_logger = logging.getLogger(__name__)
+
+
+class EvidenceStore:
+    """Reads and writes statements; safe to share between threads.
+
+    What was read and verified once is remembered by its digest, which it cannot outlive: only what
+    is new since then is fetched.
+    """
+
+    def __init__(self, signer: Signer, verifier: Verifier) -> None:
+        self._signer = signer
+        self._verifier = verifier
+        self._known = _Memory()
+        self._with_api: set[str] = set()
+
+    def read(self, digest: Digest, repositories: Sequence[RepositoryClient]) -> Evidence:
+        """All statements about a digest in these repositories, each once.
+
+        Raises:
+            Retryable: A repository cannot be read.
+        """
+        listings = [parallel.start(partial(self._listed, each, digest)) for each in repositories]
+        found: dict[Digest, Read] = {}
+        overflow = False
+        for repository, listing in zip(repositories, listings, strict=True):
+            names = listing.result()
+            overflow = overflow or len(names) > MOST
+            for each in self._each(repository, digest, names[:MOST]):
+                found.setdefault(_key(each), each)
+        return _sorted_out(found.values(), overflow)
+
+    def attach_run(
+        self, repository: RepositoryClient, subject: Manifest, run: SuiteRun, known: Evidence
+    ) -> Digest:
+        """State what a suite found, unless that is known; the statement's digest.
+
+        Raises:
+            Retryable: It could not be signed or written.
+        """
+        payload = suite_run.write(run, subject.digest)
+        at = run.finished_at
+        return self._attach(repository, subject, payload, suite_run.PREDICATE_TYPE, at, known)
+
+    def attach_record(
+        self,
+        repository: RepositoryClient,
+        subject: Manifest,
+        promotion: PromotionRecord,
+        known: Evidence,
+    ) -> Digest:
+        """State that an image was promoted, unless that is known; the statement's digest.
+
+        Raises:
+            Retryable: It could not be signed or written.
+        """
+        payload = record.write(promotion, subject.digest)
+        at = promotion.decided_at
+        return self._attach(repository, subject, payload, record.PREDICATE_TYPE, at, known)
+
+    def carry(
+        self,
+        evidence: Evidence,
+        subject: Digest,
+        sources: Sequence[RepositoryClient],
+        destination: RepositoryClient,
+        there: Evidence,
+    ) -> None:
+        """Let evidence go with its image: attach what the destination does not have yet.
+
+        Raises:
+            Retryable: It could not be read or written.
+        """
+        present = {each.basis.attestation for each in there.attested}
+        for each in evidence.attested:
+            if each.basis.attestation not in present:
+                self._store(destination, subject, each.manifest, _found(sources, each.bundle))
+
+    def _attach(
+        self,
+        repository: RepositoryClient,
+        subject: Manifest,
+        payload: bytes,
+        predicate_type: str,
+        at: datetime,
+        known: Evidence,
+    ) -> Digest:
+        stated = digest_of(payload)
+        if not known.holds(stated):
+            bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
+            written = attestation.manifest(subject, bundle, predicate_type, at)
+            self._store(repository, subject.digest, written, bundle)
+            self._known.keep(written.digest, self._understood(written, bundle, subject.digest))
+        return stated
+
+    def _store(
+        self, repository: RepositoryClient, subject: Digest, manifest: Manifest, bundle: bytes
+    ) -> None:
+        blobs = (attestation.EMPTY, bundle)
+        for written in [parallel.start(partial(repository.put_blob, each)) for each in blobs]:
+            written.result()
+        repository.put_manifest(manifest)
+        if not self._has_api(repository, subject):
+            _tag(repository, manifest, attestation.tag_of(subject, manifest.digest))
+            _tell_other_tools(repository, subject, manifest)
+
+    def _has_api(self, repository: RepositoryClient, subject: Digest) -> bool:
+        host = repository.repository.host
+        if host not in self._with_api and repository.referrers(subject) is not None:
+            self._with_api.add(host)
+        return host in self._with_api
+
+    def _listed(self, repository: RepositoryClient, subject: Digest) -> list[str]:
+        """The names of what may be statements: digests by the referrers API, else tags."""
+        listed = repository.referrers(subject)
+        if listed is None:
+            return [tag for tag in repository.tags() if attestation.is_tag_for(subject, tag)]
+        self._with_api.add(repository.repository.host)
+        bundles = [each.digest for each in listed if each.artifact_type == BUNDLE_TYPE]
+        return [parse_digest(digest) for digest in bundles]
+
+    def _each(
+        self, repository: RepositoryClient, subject: Digest, names: Sequence[str]
+    ) -> Iterator[Read]:
+        """Fetch what is listed, a few at once, and read it one after the other."""
+        waiting = iter(names)
+        while some := list(islice(waiting, _AT_ONCE)):
+            fetched = [self._fetched(repository, subject, name) for name in some]
+            for each in fetched:
+                result = each.result() if isinstance(each, Future) else each
+                if result is not None:
+                    yield result
+
+    def _fetched(
+        self, repository: RepositoryClient, subject: Digest, name: str
+    ) -> Read | Future[Read | None]:
+        known = self._known.get(name)
+        return known or parallel.start(partial(self._fetch, repository, subject, name))
+
+    def _fetch(self, repository: RepositoryClient, subject: Digest, name: str) -> Read | None:
+        """What is kept under a digest or a tag; None if it has gone since it was listed."""
+        manifest = repository.find(name)
+        if manifest is None:
+            return None
+        if ":" not in name and name != attestation.tag_of(subject, manifest.digest):
+            return Ignored(manifest.digest, f"its tag, {name}, is not its own")
+        known = self._known.get(manifest.digest)
+        if known is None:
+            known = self._read(repository, subject, manifest)
+            self._known.keep(manifest.digest, known)
+        return known
+
+    def _read(self, repository: RepositoryClient, subject: Digest, manifest: Manifest) -> Read:
+        try:
+            blob = attestation.bundle_in(manifest, subject, dsse.LARGEST)
+        except NotAStatement as error:
+            return Ignored(manifest.digest, str(error))
+        return self._understood(manifest, repository.read_blob(blob, dsse.LARGEST), subject)
+
+    def _understood(self, manifest: Manifest, bundle: bytes, subject: Digest) -> Read:
+        """What a bundle states about its subject, if it counts."""
+        try:
+            envelope = Envelope.from_bundle(bundle)
+            self._verifier.verify(envelope)
+            if envelope.payload_type != PAYLOAD_TYPE:
+                raise NotAStatement(f"its payload is {envelope.payload_type}, not {PAYLOAD_TYPE}")
+            stated = statement.read(envelope.payload, subject)
+            blob = Blob(digest_of(bundle), len(bundle))
+            named = digest_of(envelope.payload)
+            match stated.predicate_type:
+                case suite_run.PREDICATE_TYPE:
+                    run = suite_run.read(stated)
+                    basis = Basis(named, manifest.digest, run.finished_at)
+                    return Attested(run, basis, manifest, blob)
+                case record.PREDICATE_TYPE:
+                    promotion = record.read(stated)
+                    basis = Basis(named, manifest.digest, promotion.decided_at)
+                    return Attested(promotion, basis, manifest, blob)
+            raise NotAStatement(f"its predicate is {stated.predicate_type}, which no gate asks for")
+        except (NotAnEnvelope, NotTrusted, NotAStatement) as error:
+            return Ignored(manifest.digest, str(error))
+
+
+class _Memory:
+    """What was read, by the digest of the attestation; the oldest is forgotten first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Read] = OrderedDict()
+
+    def get(self, attestation: str) -> Read | None:
+        with self._lock:
+            return self._kept.get(attestation)
+
+    def keep(self, attestation: Digest, read: Read) -> None:
+        with self._lock:
+            self._kept[attestation] = read
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+
+
+def _found(repositories: Sequence[RepositoryClient], bundle: Blob) -> bytes:
+    """A bundle's bytes, from the first repository that has it."""
+    for repository in repositories:
+        try:
+            return repository.read_blob(bundle, dsse.LARGEST)
+        except NotFound:
+            continue
+    raise NotFound(f"The statement {bundle.digest} was deleted while its image was promoted")
+
+
+def _tag(repository: RepositoryClient, manifest: Manifest, tag: str) -> None:
+    try:
+        repository.put_manifest(manifest, tag)
+    except RegistryRefused:
+        # Where tags are immutable, one that is there already may not be set again.
+        if repository.resolve(tag) != manifest.digest:
+            raise
+
+
+def _tell_other_tools(repository: RepositoryClient, subject: Digest, manifest: Manifest) -> None:
+    """List it under the specification's fallback tag, by which nothing is found here."""
+    try:
+        referrers.keep_listed(repository, subject, [referrers.described(manifest)])
+    except RegistryRefused as error:
+        _logger.info("not listed for other tools: %s", error)
+
+
+def _key(read: Read) -> Digest:
+    return read.attestation if isinstance(read, Ignored) else read.basis.statement
+
+
+def _sorted_out(found: Iterable[Read], overflow: bool) -> Evidence:
+    runs: list[Attested[SuiteRun]] = []
+    records: list[Attested[PromotionRecord]] = []
+    ignored: list[Ignored] = []
+    for each in found:
+        if isinstance(each, Ignored):
+            ignored.append(each)
+        elif isinstance(each.said, SuiteRun):
+            runs.append(each)
+        else:
+            records.append(each)
+    return Evidence(
+        tuple(sorted(runs, key=lambda each: each.basis)),
+        tuple(sorted(records, key=lambda each: each.basis)),
+        tuple(sorted(ignored, key=lambda each: each.attestation)),
+        overflow,
+    )

@@ -1,0 +1,140 @@
+"""What the registries say of an image at a gate, and the verdict that follows from it.
+
+All that is asked is asked at once. Evidence is looked for in the image's own stage, in those before
+it, since a failure counts everywhere downstream, and where a suite is said to run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from promotion import gates
+from promotion.deadline import NEVER, Deadline
+from promotion.evidence.attested import Evidence
+from promotion.evidence.record import PromotionRecord
+from promotion.evidence.store import EvidenceStore
+from promotion.gates import Standing
+from promotion.pipeline import Gate, Image, Promotion
+from promotion.registry import parallel
+from promotion.registry.client import RepositoryClient, between
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Repository
+from promotion.registry.transport import Transport
+from promotion.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image at one gate, and whom to ask about it.
+
+    Attributes:
+        gate: The conditions for leaving the image's stage.
+        source: The repository that the image is in.
+        destination: The repository that it would go to.
+        elsewhere: Further repositories in which there may be evidence about it.
+    """
+
+    image: Image
+    gate: Gate
+    promotion: Promotion
+    source: RepositoryClient
+    destination: RepositoryClient
+    elsewhere: tuple[RepositoryClient, ...]
+
+    @classmethod
+    def of(
+        cls,
+        image: Image,
+        gate: Gate,
+        promotion: Promotion,
+        transport: Transport,
+        deadline: Deadline = NEVER,
+    ) -> Case:
+        """The case of a promotion, with all the rights that it takes to do it."""
+        source, destination = between(
+            promotion.source.repository,
+            promotion.destination.repository,
+            reader=transport,
+            writer=transport,
+            deadline=deadline,
+        )
+        elsewhere = [
+            RepositoryClient(place, transport, deadline)
+            for place in image.evidence_places()
+            if place != source.repository
+        ]
+        return cls(image, gate, promotion, source, destination, tuple(elsewhere))
+
+    @property
+    def next_stage(self) -> Repository:
+        """The repository of the stage that the image would go to."""
+        return self.image.pipeline.stages[self.promotion.to_stage].repository
+
+    @property
+    def places(self) -> tuple[RepositoryClient, ...]:
+        """Where evidence about the image may be."""
+        return (self.source, *self.elsewhere)
+
+    def records_among(self, evidence: Evidence) -> list[PromotionRecord]:
+        """The records of this promotion, the first one first."""
+        promotion = self.promotion
+        records = [
+            each
+            for each in evidence.records
+            if each.said.pipeline == promotion.pipeline
+            and each.said.from_stage == promotion.from_stage
+            and each.said.destination == promotion.destination
+        ]
+        return [each.said for each in sorted(records, key=lambda each: (each.basis.at, each.basis))]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and what it follows from.
+
+    Attributes:
+        subject: The image at the source, by its digest; None if it is not there.
+    """
+
+    verdict: Verdict
+    evidence: Evidence
+    standing: Standing
+    subject: Manifest | None
+
+
+def judge(case: Case, store: EvidenceStore) -> Judgement:
+    """Ask, and decide.
+
+    Raises:
+        Retryable: A registry failed.
+    """
+    promotion = case.promotion
+    ordered = gates.looks_at_versions(case.gate, promotion)
+    versions = parallel.start(case.destination.tags) if ordered else None
+    at_destination = parallel.start(partial(case.destination.resolve, promotion.version))
+    at_source = parallel.start(partial(case.source.resolve, promotion.version))
+    subject = parallel.start(partial(case.source.find, promotion.digest))
+    evidence = store.read(promotion.digest, case.places)
+    standing = Standing(
+        at_source.result(),
+        at_destination.result(),
+        tuple(versions.result()) if versions else (),
+    )
+    verdict = gates.decide(case.image, case.gate, promotion, evidence, standing)
+    return Judgement(verdict, evidence, standing, subject.result())
+
+
+def judge_again(case: Case, before: Judgement, store: EvidenceStore) -> Judgement:
+    """Judge once more what may have changed meanwhile: the evidence, and the destination's tag.
+
+    Raises:
+        Retryable: A registry failed.
+    """
+    at_destination = parallel.start(partial(case.destination.resolve, case.promotion.version))
+    evidence = store.read(case.promotion.digest, case.places)
+    standing = msgspec.structs.replace(before.standing, destination=at_destination.result())
+    verdict = gates.decide(case.image, case.gate, case.promotion, evidence, standing)
+    return Judgement(verdict, evidence, standing, before.subject)

@@ -1,0 +1,175 @@
+"""The promotion.yaml that judges, kept as an OCI artifact beside the images that it judges.
+
+It lies in the repository ``promotion-policy`` of each stage, so a record's policy URI resolves
+where the record is, and whoever can read the images can ask why one did not move. With it lie the
+public keys that it trusts. Each time another policy comes into force it gets a tag that begins with
+the moment, so the newest tag names the policy in force, and no tag ever moves.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from promotion.errors import UnsupportedContent
+from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
+from promotion.evidence.statement import ResourceDescriptor
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import OCI_MANIFEST, Blob, Descriptor, Manifest
+from promotion.registry.reference import Digest, Repository, digest_of, parse_digest
+
+NAME = "promotion-policy"
+ARTIFACT_TYPE = "application/vnd.promotion.policy.v1"
+
+_POLICY_TYPE = "application/yaml"
+_KEYS_TYPE = "application/x-pem-file"
+_TAG = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}")
+_LARGEST = 1024 * 1024
+
+
+class _Artifact(msgspec.Struct):
+    layers: list[Descriptor]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What judges.
+
+    Attributes:
+        text: promotion.yaml, byte for byte.
+        keys: The public keys whose signatures count, PEM, one after the other; empty where
+            nothing is signed.
+    """
+
+    text: bytes
+    keys: bytes = b""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The artifact that keeps it; the same bytes for the same policy."""
+        layers = [(_POLICY_TYPE, self.text, "promotion.yaml"), (_KEYS_TYPE, self.keys, "keys.pem")]
+        content = msgspec.json.encode(
+            {
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "artifactType": ARTIFACT_TYPE,
+                "config": EMPTY_DESCRIPTOR,
+                "layers": [
+                    {
+                        "mediaType": kind,
+                        "digest": digest_of(layer),
+                        "size": len(layer),
+                        "annotations": {"org.opencontainers.image.title": title},
+                    }
+                    for kind, layer, title in layers
+                    if layer
+                ],
+            }
+        )
+        return Manifest(OCI_MANIFEST, digest_of(content), content)
+
+    def at(self, stage: Repository) -> ResourceDescriptor:
+        """How a record in that stage names it: where it is, and the digest of promotion.yaml."""
+        digest = {"sha256": digest_of(self.text).partition(":")[2]}
+        return ResourceDescriptor(f"oci://{repository_of(stage)}@{self.manifest.digest}", digest)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PolicyKeeper:
+    """Sees to it, once for each stage, that the policy in force is kept there."""
+
+    def __init__(self, read: Callable[[], Policy], now: Callable[[], datetime] = _now) -> None:
+        """The policy is read when it is first needed: its keys may have to be asked for."""
+        self._read = read
+        self._now = now
+        self._lock = threading.Lock()
+        self._policy: Policy | None = None
+        self._kept: set[Repository] = set()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force.
+
+        Raises:
+            BadConfiguration, Retryable: Its keys cannot be had.
+        """
+        if self._policy is None:
+            self._policy = self._read()
+        return self._policy
+
+    def keep(self, repository: RepositoryClient) -> None:
+        """Make it the newest in a ``promotion-policy`` repository.
+
+        Raises:
+            Retryable: It could not be written.
+        """
+        with self._lock:
+            if repository.repository not in self._kept:
+                _keep(self.policy, repository, self._now())
+                self._kept.add(repository.repository)
+
+
+def repository_of(stage: Repository) -> Repository:
+    """The repository that keeps the policies of a stage."""
+    return Repository(stage.host, f"{stage.path}/{NAME}")
+
+
+def in_force(repository: RepositoryClient) -> Policy | None:
+    """The newest policy of a ``promotion-policy`` repository; None if it has none.
+
+    Raises:
+        UnsupportedContent: What is kept there is no policy.
+        Retryable: It could not be read.
+    """
+    tag = _newest_tag(repository)
+    return read(repository, tag) if tag else None
+
+
+def read(repository: RepositoryClient, name: str) -> Policy:
+    """The policy under a tag or a digest.
+
+    Raises:
+        NotFound: There is none.
+        UnsupportedContent: It is no policy.
+        Retryable: It could not be read.
+    """
+    manifest = repository.manifest(name)
+    try:
+        layers = msgspec.json.decode(manifest.content, type=_Artifact).layers
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedContent(f"{repository.repository}:{name} is no policy: {error}") from error
+    by_type = {layer.media_type: layer for layer in layers}
+    if _POLICY_TYPE not in by_type:
+        raise UnsupportedContent(f"{repository.repository}:{name} holds no promotion.yaml")
+    text = _content(repository, by_type[_POLICY_TYPE])
+    keys = _content(repository, by_type[_KEYS_TYPE]) if _KEYS_TYPE in by_type else b""
+    return Policy(text, keys)
+
+
+def _keep(policy: Policy, repository: RepositoryClient, now: datetime) -> None:
+    mark = _mark(policy.manifest.digest)
+    if _newest_tag(repository).endswith(mark):
+        return
+    for content in (EMPTY, policy.text, policy.keys):
+        if content:
+            repository.put_blob(content)
+    moment = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    repository.put_manifest(policy.manifest, f"{moment}-{mark}")
+
+
+def _newest_tag(repository: RepositoryClient) -> str:
+    return max((tag for tag in repository.tags() if _TAG.fullmatch(tag)), default="")
+
+
+def _mark(digest: Digest) -> str:
+    return digest.partition(":")[2][:12]
+
+
+def _content(repository: RepositoryClient, layer: Descriptor) -> bytes:
+    return repository.read_blob(Blob(parse_digest(layer.digest), layer.size), _LARGEST)
