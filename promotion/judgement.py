@@ -78,17 +78,22 @@ class Case:
         """Where evidence about the image may be."""
         return (self.source, *self.elsewhere)
 
-    def records_among(self, evidence: Evidence) -> list[PromotionRecord]:
-        """The records of this promotion, the first one first."""
+    def records(self, there: Evidence, known: Evidence) -> list[PromotionRecord]:
+        """The records of this promotion that still stand, the first one first.
+
+        Args:
+            there: What is attached to the image at its destination.
+            known: What is known of the image, whose failures a record may not precede.
+        """
         promotion = self.promotion
         records = [
             each
-            for each in evidence.records
+            for each in sorted(there.records, key=lambda each: (each.basis.at, each.basis))
             if each.said.pipeline == promotion.pipeline
             and each.said.from_stage == promotion.from_stage
             and each.said.destination == promotion.destination
         ]
-        return [each.said for each in sorted(records, key=lambda each: (each.basis.at, each.basis))]
+        return [each.said for each in records if gates.stands(each.said, known)]
 
 
 @dataclass(frozen=True)
