@@ -45,15 +45,15 @@ class Case:
     elsewhere: tuple[RepositoryClient, ...]
 
     @classmethod
-    def of(
+    def to_promote(
         cls,
         image: Image,
         gate: Gate,
         promotion: Promotion,
         transport: Transport,
-        deadline: Deadline = NEVER,
+        deadline: Deadline,
     ) -> Case:
-        """The case of a promotion, with all the rights that it takes to do it."""
+        """The case of a promotion, with the rights that it takes to do it."""
         source, destination = between(
             promotion.source.repository,
             promotion.destination.repository,
@@ -61,12 +61,17 @@ class Case:
             writer=transport,
             deadline=deadline,
         )
-        elsewhere = [
-            RepositoryClient(place, transport, deadline)
-            for place in image.evidence_places()
-            if place != source.repository
-        ]
-        return cls(image, gate, promotion, source, destination, tuple(elsewhere))
+        elsewhere = _elsewhere(image, transport, deadline)
+        return cls(image, gate, promotion, source, destination, elsewhere)
+
+    @classmethod
+    def to_look_at(
+        cls, image: Image, gate: Gate, promotion: Promotion, transport: Transport
+    ) -> Case:
+        """The case of a promotion that is only to be judged: nothing can be written."""
+        source = RepositoryClient(promotion.source.repository, transport)
+        destination = RepositoryClient(promotion.destination.repository, transport)
+        return cls(image, gate, promotion, source, destination, _elsewhere(image, transport, NEVER))
 
     @property
     def next_stage(self) -> Repository:
@@ -94,6 +99,14 @@ class Case:
             and each.said.destination == promotion.destination
         ]
         return [each.said for each in records if gates.stands(each.said, known)]
+
+
+def _elsewhere(
+    image: Image, transport: Transport, deadline: Deadline
+) -> tuple[RepositoryClient, ...]:
+    own = image.reference.repository
+    places = [place for place in image.evidence_places() if place != own]
+    return tuple(RepositoryClient(place, transport, deadline) for place in places)
 
 
 @dataclass(frozen=True)

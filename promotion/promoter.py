@@ -91,7 +91,7 @@ class Promoter:
         deadline = Deadline.after(self._seconds)
         stated = self._state(image, result, deadline)
         cases = [
-            Case.of(each, gate, promotion, self._transport, deadline)
+            Case.to_promote(each, gate, promotion, self._transport, deadline)
             for each, gate in image.judged_upon(result.suite)
             for promotion in each.promotions(result.digest)
         ]
