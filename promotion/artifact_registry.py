@@ -22,6 +22,8 @@ from promotion.errors import (
     BadConfiguration,
     BadReference,
     NotFound,
+    PromotionError,
+    RegistryRefused,
     RegistryUnavailable,
 )
 from promotion.registry.credentials import Anonymous, Credentials, secret_of
@@ -116,6 +118,7 @@ class ArtifactRegistry(Protocol):
         Raises:
             NotFound: There is no such repository.
             AccessDenied: This identity may not see it.
+            RegistryRefused: The question is not one that Google understands.
             RegistryUnavailable: Google is busy, broken or out of reach.
         """
 
@@ -123,7 +126,7 @@ class ArtifactRegistry(Protocol):
         """Those of some permissions that this identity has on a repository.
 
         Raises:
-            NotFound, AccessDenied, RegistryUnavailable: As for ``describe``.
+            NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As for ``describe``.
         """
 
 
@@ -138,7 +141,7 @@ class GoogleArtifactRegistry:
         """How a repository is set up.
 
         Raises:
-            NotFound, AccessDenied, RegistryUnavailable: As the protocol says.
+            NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the protocol says.
         """
         with self._asked(f"Could not look up {name}") as client:
             return _description(client.get_repository(name=str(name), timeout=_SECONDS))
@@ -147,7 +150,7 @@ class GoogleArtifactRegistry:
         """Those of some permissions that this identity has on a repository.
 
         Raises:
-            NotFound, AccessDenied, RegistryUnavailable: As the protocol says.
+            NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the protocol says.
         """
         question = {"resource": str(name), "permissions": list(permissions)}
         with self._asked(f"Could not ask for the rights on {name}") as client:
@@ -157,26 +160,21 @@ class GoogleArtifactRegistry:
     @contextmanager
     def _asked(self, attempted: str) -> Iterator[ArtifactRegistryClient]:
         """A client for one question: its connections are not made to be shared by threads."""
-        from google.api_core import exceptions
+        from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError
         from requests.exceptions import RequestException
 
         credential = self._identity.find(_TOKEN_HOST)
-        secret = secret_of(credential) if credential else ""
+        token = secret_of(credential) if credential else ""
         try:
-            with self._client(secret) as client:
+            with self._client(token) as client:
                 yield client
-        except exceptions.NotFound as error:
-            raise NotFound(f"{attempted}: {_said(error, secret)}") from error
-        except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-            raise AccessDenied(f"{attempted}: {_said(error, secret)}") from error
+        except GoogleAPICallError as error:
+            raise _refusal(attempted, error, token) from error
         except GoogleAuthError as error:
             # The library would have another token after a 401; what it says is about that.
             advice = GoogleDefault.advice
             raise AccessDenied(f"{attempted}: the access token is refused; {advice}") from error
-        except exceptions.GoogleAPICallError as error:
-            text = f"{attempted}: {_said(error, secret)}; try it again"
-            raise RegistryUnavailable(text) from error
         except RequestException as error:
             text = f"{attempted}: {self._endpoint} gave no answer ({type(error).__name__})"
             raise RegistryUnavailable(text) from error
@@ -251,9 +249,17 @@ def _word(value: Any) -> str:
     return str(getattr(value, "name", value))
 
 
-def _said(error: GoogleAPICallError, secret: str) -> str:
-    """What the API said, without the request that the client puts before it."""
-    message = " ".join(re.sub("^[A-Z]+ [^ ]+: ", "", error.message).split())
+def _refusal(attempted: str, error: GoogleAPICallError, token: str) -> PromotionError:
+    # The client puts the request before what the API said.
+    said = " ".join(re.sub("^[A-Z]+ [^ ]+: ", "", error.message).split())
     # Nothing keeps an endpoint from repeating what it was shown.
-    message = message.replace(secret, "…") if secret else message
-    return f"{error.code:d} {message[:_LONGEST_EXPLANATION]}"
+    said = said.replace(token, "…") if token else said
+    status = int(error.code or 0)
+    text = f"{attempted}: {status} {said[:_LONGEST_EXPLANATION]}"
+    if status in (401, 403):
+        return AccessDenied(text)
+    if status == 404:
+        return NotFound(text)
+    if status == 429 or status >= 500:
+        return RegistryUnavailable(f"{text}; try it again")
+    return RegistryRefused(text)

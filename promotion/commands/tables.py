@@ -54,7 +54,7 @@ def stages_table(pipelines: Pipelines) -> Table:
 def checks_table(checks: Sequence[Check]) -> Table:
     """Each check in a row, with the number of its remedy."""
     numbers = {remedy: str(number) for number, remedy in enumerate(_distinct(checks), start=1)}
-    table = _table("", "of", "check", "remedy", "found")
+    table = _table("state", "subject", "check", "remedy", "found")
     for check in checks:
         state = Text(check.state.value, style=_STYLES[check.state])
         number = numbers.get(check.remedy, "")

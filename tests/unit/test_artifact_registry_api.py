@@ -13,7 +13,13 @@ from promotion.artifact_registry import (
     RepositoryName,
     artifact_registry,
 )
-from promotion.errors import AccessDenied, BadReference, NotFound, RegistryUnavailable
+from promotion.errors import (
+    AccessDenied,
+    BadReference,
+    NotFound,
+    RegistryRefused,
+    RegistryUnavailable,
+)
 from promotion.registry.credentials import GivenToken
 from promotion.registry.reference import Repository
 from tests.unit.artifact_registry_api import VERB, ArtifactRegistryApi, Resource, repository
@@ -95,7 +101,7 @@ def test_what_the_client_library_does_not_know_is_no_error(
         (401, AccessDenied),
         (403, AccessDenied),
         (404, NotFound),
-        (400, RegistryUnavailable),
+        (400, RegistryRefused),
         (429, RegistryUnavailable),
         (500, RegistryUnavailable),
         (503, RegistryUnavailable),

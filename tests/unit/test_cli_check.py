@@ -208,7 +208,7 @@ def test_a_table_says_what_was_checked(
     printed = capsys.readouterr()
     table = printed.out.split("\n\n")[1].splitlines()
     assert [line.split()[:3] for line in table] == [
-        ["of", "check", "remedy"],
+        ["state", "subject", "check"],
         *(
             ["ok", address, what]
             for address in (DEV_ADDRESS, PROD_ADDRESS)
