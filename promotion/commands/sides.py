@@ -8,7 +8,7 @@ from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.connections import Connections
 from promotion.registry.credentials import Credentials
 from promotion.registry.realm import trusted_realms
-from promotion.registry.side import Side, credentials_around, credentials_of
+from promotion.registry.side import Side, credentials_around, credentials_of, own_credentials
 from promotion.registry.transport import Transport
 
 _OVERRIDES = ("AUTH_OVERRIDE", "ACCESS_TOKEN")
@@ -31,7 +31,7 @@ def side_around(host: str, environment: Mapping[str, str]) -> Transport:
     """
     connections = Connections()
     credentials = credentials_around(host, environment, connections.fetch)
-    return _with(credentials, environment, connections)
+    return _as(credentials, environment, connections)
 
 
 def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
@@ -50,11 +50,22 @@ def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
     return reader, _transport(Side.DESTINATION, environment, connections)
 
 
+def own_identity(environment: Mapping[str, str], connections: Connections) -> Transport:
+    """The transport for whoever runs this, where there are no sides.
+
+    Raises:
+        BadConfiguration: The environment names realms in another form.
+    """
+    credentials = own_credentials(environment, connections.fetch)
+    return _as(credentials, environment, connections)
+
+
 def _transport(side: Side, environment: Mapping[str, str], connections: Connections) -> Transport:
-    return _with(credentials_of(side, environment, connections.fetch), environment, connections)
+    credentials = credentials_of(side, environment, connections.fetch)
+    return _as(credentials, environment, connections)
 
 
-def _with(
+def _as(
     credentials: Credentials, environment: Mapping[str, str], connections: Connections
 ) -> Transport:
     realms = trusted_realms(environment)

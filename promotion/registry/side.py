@@ -58,7 +58,16 @@ def _first_of(
         places.append(GoogleFile(Path(path), fetch))
     if token := _access_token(f"{side}_ACCESS_TOKEN", environment):
         places.append(given(token))
-    return FirstOf(*places, GoogleDefaultIfAny(fetch), DockerConfig(default_path(environment)))
+    return FirstOf(*places, own_credentials(environment, fetch))
+
+
+def own_credentials(environment: Mapping[str, str], fetch: Fetch) -> Credentials:
+    """The credentials of whoever runs this, whom no side was given another identity for.
+
+    For Google's registries, the Application Default Credentials; for all, what ``docker login``
+    has left.
+    """
+    return FirstOf(GoogleDefaultIfAny(fetch), DockerConfig(default_path(environment)))
 
 
 def _access_token(variable: str, environment: Mapping[str, str]) -> str:
