@@ -6,17 +6,17 @@ images. Nothing is written, and the right to read is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
 from promotion import configuration, policy
-from promotion.errors import AccessDenied, NotFound
-from promotion.evidence.attested import Ignored
+from promotion.errors import AccessDenied, NotFound, Retryable
+from promotion.evidence.attested import Evidence, Ignored
 from promotion.evidence.store import EvidenceStore
-from promotion.judgement import Case, Judgement, judge
-from promotion.pipeline import Image, Pipelines
+from promotion.judgement import Case, judge
+from promotion.pipeline import Gate, Image, Pipelines
 from promotion.policy import Policy
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
@@ -47,7 +47,7 @@ class StageStatus(msgspec.Struct, frozen=True):
     Attributes:
         named: The digest that the version's tag names in this stage; None: no such tag.
         since: When the image was promoted into this stage, if that is on record.
-        problem: Why nothing can be said, where the stage may not be read.
+        problem: Why no more can be said, where a registry could not be asked.
     """
 
     stage: str
@@ -83,20 +83,15 @@ class Found(msgspec.Struct, frozen=True):
 def status(image: Image, digest: Digest, transport: Transport, store: EvidenceStore) -> Status:
     """Ask the registries about an image digest in every stage of its pipeline.
 
-    Raises:
-        Retryable: A registry failed.
+    A stage that cannot be asked says why, and the others are asked all the same.
     """
     stages = []
     ignored: dict[Digest, Ignored] = {}
     for stage in image.pipeline.stages.values():
         here = Image(image.pipeline, stage, image.name, image.in_stage(stage))
-        try:
-            known, judgements = _in_stage(here, digest, transport, store)
-        except AccessDenied as error:
-            place = here.reference.repository
-            known, judgements = StageStatus(stage.name, place, None, problem=str(error)), []
-        stages.append(known)
-        ignored |= {each.attestation: each for one in judgements for each in one.evidence.ignored}
+        asked = _Asked(here, digest, transport, store)
+        stages.append(asked.status())
+        ignored |= {each.attestation: each for each in asked.ignored}
     return Status(
         image.pipeline.name,
         image.name,
@@ -137,42 +132,61 @@ def pipelines_of(found: Found) -> Pipelines:
     return configuration.parse(str(found.place), found.policy.text.decode(errors="replace"))
 
 
-def _in_stage(
-    image: Image, digest: Digest, transport: Transport, store: EvidenceStore
-) -> tuple[StageStatus, Sequence[Judgement]]:
-    stage = image.stage
-    repository = RepositoryClient(image.reference.repository, transport)
-    named = repository.resolve(image.reference.tag)
-    judgements = list(_judgements(image, digest, transport, store)) if named else []
-    outlooks = [
-        Outlook(
-            case.promotion.to_stage,
-            judgement.verdict,
-            judgement.standing.destination == digest,
+class _Asked:
+    """One stage that is asked about an image; keeps what it was told as far as it got."""
+
+    def __init__(
+        self, image: Image, digest: Digest, transport: Transport, store: EvidenceStore
+    ) -> None:
+        self._image = image
+        self._digest = digest
+        self._transport = transport
+        self._store = store
+        self._repository = RepositoryClient(image.reference.repository, transport)
+        self._named: Digest | None = None
+        self._since: datetime | None = None
+        self._outlooks: list[Outlook] = []
+        self.ignored: list[Ignored] = []
+
+    def status(self) -> StageStatus:
+        problem = ""
+        try:
+            self._ask()
+        except Retryable as error:
+            problem = str(error)
+        return StageStatus(
+            self._image.stage.name,
+            self._repository.repository,
+            self._named,
+            self._since,
+            tuple(self._outlooks),
+            problem,
         )
-        for case, judgement in judgements
-    ]
-    since = _since(image, digest, repository, store) if named == digest else None
-    known = StageStatus(stage.name, repository.repository, named, since, tuple(outlooks))
-    return known, [judgement for _, judgement in judgements]
+
+    def _ask(self) -> None:
+        self._named = self._repository.resolve(self._image.reference.tag)
+        if self._named is None:
+            return
+        evidence = self._store.read(self._digest, [self._repository])
+        self.ignored.extend(evidence.ignored)
+        if self._named == self._digest:
+            self._since = _promoted_at(self._image, evidence)
+        if self._image.stage.gate is not None:
+            self._judge(self._image.stage.gate)
+
+    def _judge(self, gate: Gate) -> None:
+        for promotion in self._image.promotions(self._digest):
+            case = Case.to_look_at(self._image, gate, promotion, self._transport)
+            judgement = judge(case, self._store)
+            self.ignored.extend(judgement.evidence.ignored)
+            arrived = judgement.standing.destination == self._digest
+            self._outlooks.append(Outlook(promotion.to_stage, judgement.verdict, arrived))
 
 
-def _judgements(
-    image: Image, digest: Digest, transport: Transport, store: EvidenceStore
-) -> Iterator[tuple[Case, Judgement]]:
-    if image.stage.gate is None:
-        return
-    for promotion in image.promotions(digest):
-        case = Case.to_look_at(image, image.stage.gate, promotion, transport)
-        yield case, judge(case, store)
-
-
-def _since(
-    image: Image, digest: Digest, repository: RepositoryClient, store: EvidenceStore
-) -> datetime | None:
+def _promoted_at(image: Image, evidence: Evidence) -> datetime | None:
     records = [
         each.said
-        for each in store.read(digest, [repository]).records
+        for each in evidence.records
         if each.said.pipeline == image.pipeline.name and each.said.destination == image.reference
     ]
     return min((each.decided_at for each in records), default=None)

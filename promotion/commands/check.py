@@ -169,8 +169,9 @@ def _report(found: _Found) -> dict[str, object]:
 
 def _show(found: _Found, environment: Mapping[str, str]) -> None:
     from promotion.commands import tables
+    from promotion.commands.screen import Screen
 
-    screen = tables.Screen(environment)
+    screen = Screen(environment)
     for problem in found.problems:
         screen.say(problem)
     if found.pipelines:

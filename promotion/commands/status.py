@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if options.json:
         print(json.dumps(_report(found, judged_by)))
     else:
-        _show(found, judged_by)
+        _show(found, judged_by, environment)
     return _exit_code(found.at(image.stage.name)) if options.exit_code else 0
 
 
@@ -122,7 +122,7 @@ def _stored_keys(policy: Policy, pipelines: Pipelines) -> Verifier:
 
 
 def _exit_code(here: StageStatus) -> int:
-    states = {outlook.state for outlook in here.outlooks}
+    states = {outlook.state for outlook in here.outlooks} | ({"unknown"} if here.problem else set())
     if "deny" in states:
         return DENIED
     return WAITING if states - {"promoted"} else 0
@@ -170,36 +170,33 @@ def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
     }
 
 
-def _show(status: Status, judged_by: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> None:
     from rich.text import Text
 
-    table = Table("STAGE", "HERE", "NEXT", "", "WHY", box=None, pad_edge=False, highlight=False)
+    from promotion.commands.screen import Screen, table_of
+
+    table = table_of("stage", "here", "next", "state", "why")
     for stage in status.stages:
         here = Text(_here(status.digest, stage))
         if not stage.outlooks:
-            table.add_row(stage.stage, here)
+            table.add_row(stage.stage, here, "", "", Text(stage.problem))
         for outlook in stage.outlooks:
             state = Text(outlook.state, style=_COLOURS[outlook.state])
             table.add_row(stage.stage, here, outlook.to_stage, state, Text(_why(outlook)))
-    console = Console(soft_wrap=False)
-    title = f"{status.image}:{status.version}  {status.digest}"
-    console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(table)
+    screen = Screen(environment)
+    screen.say(f"{status.image}:{status.version}  {status.digest}\n")
+    screen.show(table)
     for each in status.ignored:
-        console.print(Text(f"ignored: {each.attestation}: {each.reason}"), soft_wrap=True)
-    console.print(Text(f"judged by {judged_by}", style="dim"), soft_wrap=True)
+        screen.say(f"ignored: {each.attestation}: {each.reason}")
+    screen.say(f"judged by {judged_by}")
 
 
 _COLOURS = {"promoted": "green", "promote": "green", "wait": "yellow", "deny": "red"}
 
 
 def _here(digest: Digest, stage: StageStatus) -> str:
-    if stage.problem:
-        return f"? {stage.problem}"
     if stage.named is None:
-        return "-"
+        return "?" if stage.problem else "-"
     if stage.named != digest:
         return f"no: it has {stage.named}"
     return f"since {stage.since:%Y-%m-%d %H:%M} UTC" if stage.since else "yes"
