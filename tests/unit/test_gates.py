@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from promotion import configuration, gates
 from promotion.errors import BadConfiguration
@@ -90,6 +92,14 @@ def test_a_finding_rests_on_the_run_that_decided() -> None:
     (lifted,) = judge(ONE, run(), failure, success).findings
     assert (denied.url, denied.basis) == (failure.said.url, (failure.basis,))
     assert (lifted.url, lifted.basis) == (success.said.url, (success.basis,))
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_of_runs_at_the_same_moment_always_the_same_one_is_named(passed: bool) -> None:
+    """Neither the order of arrival nor who signed last decides which statement is named."""
+    runs = [run(passed=passed, ref=ref, signature=each) for ref in "ab" for each in range(2)]
+    verdicts = [judge(ONE, *order) for order in permutations(runs)]
+    assert verdicts == [verdicts[0]] * len(verdicts)
 
 
 def test_waiting_names_every_missing_signal() -> None:
@@ -191,6 +201,15 @@ def test_what_is_said_of_something_else_does_not_count(foreign: dict[str, Any]) 
     assert judge(ONE, run(), run(passed=False, minute=1, **foreign)) == judge(ONE, run())
 
 
+def test_a_statement_that_contradicts_itself_does_not_count() -> None:
+    """The stage that it names and the repository that it is about have to belong together."""
+    ran, record = run(), promoted()
+    elsewhere = replace(ran, said=replace(ran.said, stage="extended-test"))
+    into_prod = replace(record, said=replace(record.said, to_stage="prod"))
+    assert codes(judge(ONE, elsewhere)) == ["suite-missing"]
+    assert codes(judge(ONE, into_prod, stage="extended-test")) == ["no-record", "suite-missing"]
+
+
 @pytest.mark.parametrize(
     ("runs", "decision"),
     [
@@ -215,6 +234,23 @@ def test_only_some_refs_may_leave(runs: list[tuple[str, bool]], decision: Decisi
     verdict = judge(pipeline, *stated)
     expected = "suite-succeeded" if decision is PROMOTE else "ref-not-allowed"
     assert (verdict.decision, codes(verdict)) == (decision, [expected])
+
+
+def test_a_success_on_an_allowed_ref_has_to_be_newer_than_the_failure() -> None:
+    """A tie goes to the failure here too: only what came after it opens the gate."""
+    pipeline = shop("suites: [functional], refs: [refs/heads/main]")
+    tie = [run(ref="refs/heads/main", minute=1), run(passed=False, minute=1)]
+    verdict = judge(pipeline, *tie, run(ref="refs/heads/x", minute=2))
+    assert codes(verdict) == ["ref-not-allowed"]
+
+
+def test_the_newest_run_on_an_allowed_ref_is_named() -> None:
+    """The finding rests on a run that may leave, also when a newer one may not."""
+    pipeline = shop("suites: [functional], refs: [refs/heads/main]")
+    first, second = (run(ref="refs/heads/main", minute=minute) for minute in (1, 2))
+    third = run(ref="refs/heads/x", minute=3)
+    (finding,) = judge(pipeline, first, second, third).findings
+    assert (finding.code, finding.basis) == ("suite-succeeded", (second.basis,))
 
 
 def test_a_ref_that_may_not_leave_is_named_with_those_that_may() -> None:
