@@ -101,7 +101,7 @@ def finding_codes() -> set[str]:
         for call in ast.walk(source)
         if isinstance(call, ast.Call) and ast.unparse(call.func) in ("Finding", "_failed")
     ]
-    return {code.value for code in made if isinstance(code, ast.Constant)}
+    return {str(code.value) for code in made if isinstance(code, ast.Constant)}
 
 
 def test_every_finding_is_explained_and_shown() -> None:
