@@ -9,8 +9,8 @@ of its own, and is looked at afterwards; contestants take turns, and the first r
 
 "Warm" is a process that copies again and again, as the function does; all others are started for
 each copy, in a new home, so without caches. Skopeo, crane, oras and regctl are measured where they
-are found, except where referrers and a signature are to be copied too, which they leave behind. Requests
-that look for referrers are counted apart. Memory is read from Linux's /proc.
+are found, but not at what they leave behind: referrers and signatures. Requests that look for those
+are counted apart. Memory is read from Linux's /proc.
 """
 
 from __future__ import annotations
