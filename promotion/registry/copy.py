@@ -144,6 +144,7 @@ class _Walk:
         """Begin with an image that is to be brought, but for its own manifest."""
         self._meet(self._image.digest)
         self._bring_parts(self._image)
+        self._look_up(self._image.digest)
         if successors(self._image).subject:
             # Where lists of referrers are kept by hand, only what is there can be put on one.
             self._write(self._image)
@@ -175,14 +176,21 @@ class _Walk:
 
     # The way down: from a manifest to what it points to.
 
+    def _meet(self, digest: Digest) -> bool:
+        """Note that a manifest was met; whether that is the first time."""
+        return self._order.meet(Vertex(Kind.MANIFEST, digest))
+
     def _bring_parts(self, manifest: Manifest) -> None:
         points_to = successors(manifest)
         for blob in points_to.blobs:
             if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
                 self._begin(partial(self._bring, blob), self._brought)
-        for child in points_to.manifests:
-            if self._meet(child):
-                self._begin(partial(self._source.manifest, child), self._fetched)
+        children = [child for child in points_to.manifests if self._meet(child)]
+        for child in children:
+            self._begin(partial(self._source.manifest, child), self._fetched)
+        # Afterwards, since the image need not wait for most of that.
+        for child in children:
+            self._look_up(child)
 
     def _brought(self, outcome: Outcome) -> None:
         if callable(outcome):
@@ -197,16 +205,12 @@ class _Walk:
 
     # Beside it: from a manifest to what belongs to it.
 
-    def _meet(self, digest: Digest) -> bool:
-        """Whether a manifest is met for the first time; then what belongs to it is looked up."""
-        if not self._order.meet(Vertex(Kind.MANIFEST, digest)):
-            return False
+    def _look_up(self, digest: Digest) -> None:
         attached = self._attachments.look_up(digest)
         if attached.referrers:
             self._pending[attached.referrers] = partial(self._found_referrers, digest)
         for tag, future in attached.tags.items():
             self._pending[future] = partial(self._found_tag, tag)
-        return True
 
     def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         if found and subject in self._passed_by:
@@ -222,6 +226,7 @@ class _Walk:
             if self._meet(digest):
                 find = partial(self._source.find, digest)
                 self._begin(find, partial(self._fetched_referrer, subject, digest))
+                self._look_up(digest)
 
     def _fetched_referrer(self, subject: Digest, digest: Digest, manifest: Manifest | None) -> None:
         lists = f"{self._source.repository} lists {digest} as a referrer of {subject}"
@@ -250,6 +255,7 @@ class _Walk:
     def _bring_tagged(self, tag: str, manifest: Manifest) -> None:
         if self._meet(manifest.digest):
             self._order.hold_back(manifest)
+            self._look_up(manifest.digest)
         self._bring_parts(manifest)
         self._write(manifest, tag)
 
@@ -273,6 +279,7 @@ class _Walk:
 
     def _is_there(self, digest: Digest) -> None:
         self._passed_by.add(digest)
+        self._look_up(digest)
         self._arrive(Vertex(Kind.MANIFEST, digest))
 
     def _compared(
