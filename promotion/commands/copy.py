@@ -109,8 +109,10 @@ def _copy(
     from promotion.registry.referrers import AllAttachments, NoAttachments
 
     target, bring = _rehearsed(writer) if options.dry_run else _for_real(writer)
-    found = NoAttachments() if options.no_referrers else AllAttachments(reader)
-    with found as attachments, _watched() as watcher:
+    with (
+        NoAttachments() if options.no_referrers else AllAttachments(reader) as attachments,
+        _watched() as watcher,
+    ):
         if source.digest:
             attachments.look_up(source.digest)
         image, present = _compare(source, destination, reader, writer)

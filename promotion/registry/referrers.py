@@ -44,19 +44,7 @@ class Attached(msgspec.Struct, frozen=True):
 
 
 class Attachments(Protocol):
-    """Finds what belongs to manifests. Used as a context, it leaves no look-up running behind."""
-
-    def __enter__(self) -> Self:
-        """Nothing."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        """End what has not begun, and wait for what has."""
+    """Finds what belongs to manifests."""
 
     def look_up(self, digest: Digest) -> Attached:
         """Begin to look up what belongs to a manifest."""
@@ -64,6 +52,8 @@ class Attachments(Protocol):
 
 class AllAttachments:
     """Finds everything; asks once for each manifest, however often it is told to begin.
+
+    Used as a context, it leaves no look-up running behind.
 
     Args:
         source: Where to look.
