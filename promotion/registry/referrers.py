@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,7 +18,12 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
-from promotion.errors import AccessDenied, RegistryRefused, UnsupportedContent
+from promotion.errors import (
+    AccessDenied,
+    RegistryRefused,
+    RegistryUnavailable,
+    UnsupportedContent,
+)
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import (
@@ -29,7 +34,7 @@ from promotion.registry.manifest import (
     Pointer,
     index_entries,
 )
-from promotion.registry.reference import Digest, digest_of, is_tag
+from promotion.registry.reference import Digest, digest_of, is_tag, parse_digest
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 
@@ -153,9 +158,23 @@ def keep_listed(
     if not missing:
         return
     try:
-        repository.put_manifest(_added(index, missing), tag)
+        _put_list(repository, tag, index, missing)
     except (AccessDenied, RegistryRefused) as error:
         _give_way(repository, tag, written, error)
+
+
+def _put_list(
+    repository: RepositoryClient, tag: str, index: Manifest | None, missing: Sequence[Descriptor]
+) -> None:
+    try:
+        repository.put_manifest(_rewritten(index, missing), tag)
+    except RegistryUnavailable:
+        # Registries refuse a list of what they lack, and say no more than that something is absent.
+        listed = {each.digest for each in _entries(index)}
+        gone = {digest for digest in listed if not repository.has_manifest(parse_digest(digest))}
+        if not gone:
+            raise
+        repository.put_manifest(_rewritten(index, missing, gone), tag)
 
 
 def _give_way(
@@ -215,12 +234,14 @@ def _missing(index: Manifest | None, written: Sequence[Descriptor]) -> list[Desc
     return [descriptor for descriptor in written if descriptor.digest not in listed]
 
 
-def _added(index: Manifest | None, descriptors: Sequence[Descriptor]) -> Manifest:
-    """The index with more entries; whatever else it says, it goes on saying."""
+def _rewritten(
+    index: Manifest | None, more: Sequence[Descriptor], gone: Collection[str] = ()
+) -> Manifest:
+    """The index with more entries, and without those gone; what else it says, it goes on saying."""
     media_type = index.media_type if index else OCI_INDEX
     fields: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": []}
     if index:
         fields = msgspec.json.decode(index.content)
-    entries = [*fields["manifests"], *msgspec.to_builtins(descriptors)]
-    content = msgspec.json.encode({**fields, "manifests": entries})
+    entries = [entry for entry in fields["manifests"] if entry["digest"] not in gone]
+    content = msgspec.json.encode({**fields, "manifests": entries + msgspec.to_builtins(more)})
     return Manifest(media_type, digest_of(content), content)
