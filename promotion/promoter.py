@@ -243,11 +243,12 @@ class Promoter:
 
 
 def _admit(image: Image, result: TestResult) -> None:
-    wanted = image.pipeline.results
-    if wanted and result.subscription != wanted:
+    pipeline = image.pipeline
+    if not pipeline.takes(result.suite, result.subscription):
         raise BadMessage(
-            f"Results of the pipeline {image.pipeline.name} count only if they come through"
-            f" {wanted}; this one came through {result.subscription or 'no subscription'}"
+            f"Results of the pipeline {pipeline.name} count only if they come through"
+            f" {pipeline.results}, or through what a gate names for the suite {result.suite}; this"
+            f" one came through {result.subscription or 'no subscription'}"
         )
 
 

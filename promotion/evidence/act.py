@@ -1,4 +1,4 @@
-"""What a person has decided: an approval, an override, a hold, a release, a revocation, a promotion.
+"""What a person has decided: to approve, override, hold, release, revoke or promote.
 
 Proves that somebody whom Cloud Run admitted to the control function, with this verified e-mail
 address, said so at this time and for this reason.
