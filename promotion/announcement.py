@@ -2,8 +2,8 @@
 
 The mark is an OCI artifact whose subject is the image. Its bytes follow from the event's id and the
 image alone, so its digest is known before it exists: one request tells whether it is there, on
-every registry, and any number of writers write the same. It stays where it is when the image goes
-on.
+every registry, and any number of writers write the same. Like all referrers it goes with the image,
+and means nothing there: an event's id names the places that it is about.
 """
 
 from __future__ import annotations
