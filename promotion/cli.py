@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 refused or failed, 2 usage."""
+"""The command line. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 still waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from promotion import __version__, log
-from promotion.commands import copy, keygen, publish
+from promotion.commands import check, copy, keygen, publish, status
 from promotion.errors import PromotionError
 
 
@@ -25,11 +25,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     # What it has to say about a machine without Google credentials is said by the command itself.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     try:
-        options.command(options, environment)
+        return options.command(options, environment) or 0
     except PromotionError as error:
         print(f"promotion: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"promotion {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (copy, publish, keygen):
+    for command in (copy, publish, status, check, keygen):
         command.add(commands)
     return parser

@@ -16,6 +16,7 @@ import msgspec
 
 from promotion.errors import BadConfiguration
 from promotion.evidence.attested import MOST, Attested, Evidence
+from promotion.evidence.record import PromotionRecord
 from promotion.evidence.suite_run import SuiteRun
 from promotion.pipeline import Gate, Image, Pipeline, Pipelines, Promotion, Stage, Suite
 from promotion.registry.reference import Digest
@@ -70,6 +71,18 @@ def tag_conflict(promotion: Promotion, named: Digest) -> Finding:
         "tag-conflict",
         f"{promotion.destination} already names {named}, not {promotion.digest};"
         " a version is never overwritten: build a new one",
+    )
+
+
+def stands(record: PromotionRecord, evidence: Evidence) -> bool:
+    """Whether no run that a promotion record rests on was followed by a failure of its suite."""
+    inputs = frozenset(record.evidence)
+    runs = [run for run in evidence.runs if run.basis.attestation in inputs]
+    failures = [run for run in evidence.runs if not run.said.passed]
+    return not any(
+        _same_suite(run.said, failure.said) and failure.said.finished_at >= run.said.finished_at
+        for run in runs
+        for failure in failures
     )
 
 
@@ -165,6 +178,11 @@ def _runs_in(image: Image, stage: Stage, suite: str, evidence: Evidence) -> Runs
         and run.said.stage == stage.name
         and run.said.repository == repository
     ]
+
+
+def _same_suite(one: SuiteRun, other: SuiteRun) -> bool:
+    same = (one.pipeline, one.stage, one.repository, one.suite)
+    return same == (other.pipeline, other.stage, other.repository, other.suite)
 
 
 def _standing_failure(runs: Runs) -> Attested[SuiteRun] | None:

@@ -45,15 +45,15 @@ class Case:
     elsewhere: tuple[RepositoryClient, ...]
 
     @classmethod
-    def of(
+    def to_promote(
         cls,
         image: Image,
         gate: Gate,
         promotion: Promotion,
         transport: Transport,
-        deadline: Deadline = NEVER,
+        deadline: Deadline,
     ) -> Case:
-        """The case of a promotion, with all the rights that it takes to do it."""
+        """The case of a promotion, with the rights that it takes to do it."""
         source, destination = between(
             promotion.source.repository,
             promotion.destination.repository,
@@ -61,12 +61,17 @@ class Case:
             writer=transport,
             deadline=deadline,
         )
-        elsewhere = [
-            RepositoryClient(place, transport, deadline)
-            for place in image.evidence_places()
-            if place != source.repository
-        ]
-        return cls(image, gate, promotion, source, destination, tuple(elsewhere))
+        elsewhere = _elsewhere(image, transport, deadline)
+        return cls(image, gate, promotion, source, destination, elsewhere)
+
+    @classmethod
+    def to_look_at(
+        cls, image: Image, gate: Gate, promotion: Promotion, transport: Transport
+    ) -> Case:
+        """The case of a promotion that is only to be judged: nothing can be written."""
+        source = RepositoryClient(promotion.source.repository, transport)
+        destination = RepositoryClient(promotion.destination.repository, transport)
+        return cls(image, gate, promotion, source, destination, _elsewhere(image, transport, NEVER))
 
     @property
     def next_stage(self) -> Repository:
@@ -78,17 +83,30 @@ class Case:
         """Where evidence about the image may be."""
         return (self.source, *self.elsewhere)
 
-    def records_among(self, evidence: Evidence) -> list[PromotionRecord]:
-        """The records of this promotion, the first one first."""
+    def records(self, there: Evidence, known: Evidence) -> list[PromotionRecord]:
+        """The records of this promotion that still stand, the first one first.
+
+        Args:
+            there: What is attached to the image at its destination.
+            known: What is known of the image, whose failures a record may not precede.
+        """
         promotion = self.promotion
         records = [
             each
-            for each in evidence.records
+            for each in sorted(there.records, key=lambda each: (each.basis.at, each.basis))
             if each.said.pipeline == promotion.pipeline
             and each.said.from_stage == promotion.from_stage
             and each.said.destination == promotion.destination
         ]
-        return [each.said for each in sorted(records, key=lambda each: (each.basis.at, each.basis))]
+        return [each.said for each in records if gates.stands(each.said, known)]
+
+
+def _elsewhere(
+    image: Image, transport: Transport, deadline: Deadline
+) -> tuple[RepositoryClient, ...]:
+    own = image.reference.repository
+    places = [place for place in image.evidence_places() if place != own]
+    return tuple(RepositoryClient(place, transport, deadline) for place in places)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from promotion.errors import BadReference, UnsupportedContent
+from promotion.errors import BadReference, NotFound, UnsupportedContent
 from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.registry.client import RepositoryClient
@@ -120,15 +120,18 @@ def repository_of(stage: Repository) -> Repository:
     return Repository(stage.host, f"{stage.path}/{NAME}")
 
 
-def in_force(repository: RepositoryClient) -> Policy | None:
-    """The newest policy of a ``promotion-policy`` repository; None if it has none.
+def in_force(repository: RepositoryClient) -> tuple[str, Policy]:
+    """The newest policy of a ``promotion-policy`` repository, and its tag.
 
     Raises:
+        NotFound: It has none.
         UnsupportedContent: What is kept there is no policy.
         Retryable: It could not be read.
     """
     tag = _newest_tag(repository)
-    return read(repository, tag) if tag else None
+    if not tag:
+        raise NotFound(f"{repository.repository} holds no policy")
+    return tag, read(repository, tag)
 
 
 def read(repository: RepositoryClient, name: str) -> Policy:

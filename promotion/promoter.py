@@ -91,7 +91,7 @@ class Promoter:
         deadline = Deadline.after(self._seconds)
         stated = self._state(image, result, deadline)
         cases = [
-            Case.of(each, gate, promotion, self._transport, deadline)
+            Case.to_promote(each, gate, promotion, self._transport, deadline)
             for each, gate in image.judged_upon(result.suite)
             for promotion in each.promotions(result.digest)
         ]
@@ -174,15 +174,13 @@ class Promoter:
         digest, destination = case.promotion.digest, case.destination
         there = self._store.read(digest, [destination])
         self._store.carry(judgement.evidence, digest, case.places, destination, there)
-        if not case.records_among(there):
-            self._policy.keep(
-                self._writer(policy.repository_of(case.next_stage), destination.deadline)
-            )
+        if not case.records(there, judgement.evidence):
+            self._keep_policy(case.next_stage, destination.deadline)
             record = self._new_record(case, judgement.verdict)
             stated = self._store.attach_record(destination, image, record, there)
             there = self._store.read(digest, [destination])
             _check_counted(stated, there)
-        return case.records_among(there)[0]
+        return case.records(there, judgement.evidence)[0]
 
     def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
         promotion = case.promotion
@@ -271,14 +269,12 @@ def _run(image: Image, result: TestResult) -> SuiteRun:
 
 def _check_counted(stated: Digest, evidence: Evidence) -> None:
     """One's own statement must be among those that are read: only then none is missed."""
-    if evidence.holds(stated) or evidence.overflow:
-        return
-    ignored = "".join(
-        f"; {each.attestation} does not count: {each.reason}" for each in evidence.ignored
-    )
-    raise EvidenceMissing(
-        f"The statement {stated} was attached, and is not among those that count{ignored}"
-    )
+    if not evidence.holds(stated):
+        ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
+        raise EvidenceMissing(
+            f"The statement {stated} was attached, and is not among those that count;"
+            f" {'; '.join(ignored) or 'the registry does not list it yet'}"
+        )
 
 
 def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:

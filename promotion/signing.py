@@ -160,6 +160,17 @@ def verifier(signing: Signing | None, fetch: Fetch) -> Verifier:
     return signer_and_verifier(signing, fetch)[1]
 
 
+def trusted_in(keys: bytes) -> TrustedKeys:
+    """Trust the public keys in a text, PEM, one after the other.
+
+    Raises:
+        BadConfiguration: It holds something else.
+    """
+    end = b"-----END PUBLIC KEY-----\n"
+    texts = [text + end for text in keys.split(end) if text.strip()]
+    return TrustedKeys([PublicKey.parse(text, "A stored public key") for text in texts])
+
+
 def public_keys(signing: Signing | None, signer: Signer) -> str:
     """The public keys whose signatures count, in PEM form, one after the other.
 

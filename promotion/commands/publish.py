@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promotion.events import Event
-    from promotion.registry.reference import Digest, Reference
 
 _OUTCOMES = ("success", "failure", "cancel", "error")
 _EXAMPLES = """\
@@ -55,10 +54,12 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         PromotionError: The image is not there, or the result could not be sent.
     """
     from promotion import events
+    from promotion.commands.sides import source_side
+    from promotion.registry.lookup import digest_named_by
     from promotion.registry.reference import Reference
 
     reference = Reference.parse(options.image)
-    digest = _digest_of(reference, environment)
+    digest = digest_named_by(reference, source_side(environment))
     event = events.report(
         events.PlainResult(
             image=str(reference),
@@ -76,19 +77,6 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         print(json.dumps({"image": str(reference), "digest": digest, "message_id": message_id}))
     else:
         print(f"sent: {options.suite} {options.outcome} for {reference}@{digest}")
-
-
-def _digest_of(reference: Reference, environment: Mapping[str, str]) -> Digest:
-    from promotion.commands.sides import source_side
-    from promotion.errors import NotFound
-    from promotion.registry.client import RepositoryClient
-
-    if reference.digest:
-        return reference.digest
-    digest = RepositoryClient(reference.repository, source_side(environment)).resolve(reference.tag)
-    if digest is None:
-        raise NotFound(f"{reference} does not exist; push it first, or check the name and the tag")
-    return digest
 
 
 def _send(event: Event, topic: str, url: str) -> str:

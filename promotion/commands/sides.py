@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.connections import Connections
+from promotion.registry.credentials import Credentials
 from promotion.registry.realm import trusted_realms
-from promotion.registry.side import Side, credentials_of
+from promotion.registry.side import Side, credentials_around, credentials_of, own_credentials
 from promotion.registry.transport import Transport
 
 _OVERRIDES = ("AUTH_OVERRIDE", "ACCESS_TOKEN")
@@ -20,6 +21,17 @@ def source_side(environment: Mapping[str, str]) -> Transport:
         BadConfiguration: What the environment gives is no credential.
     """
     return _transport(Side.SOURCE, environment, Connections())
+
+
+def side_around(host: str, environment: Mapping[str, str]) -> Transport:
+    """The transport to read from a registry, and from others that one is led to from there.
+
+    Raises:
+        BadConfiguration: What the environment gives is no credential.
+    """
+    connections = Connections()
+    credentials = credentials_around(host, environment, connections.fetch)
+    return _as(credentials, environment, connections)
 
 
 def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
@@ -38,7 +50,23 @@ def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
     return reader, _transport(Side.DESTINATION, environment, connections)
 
 
+def own_identity(environment: Mapping[str, str], connections: Connections) -> Transport:
+    """The transport for whoever runs this, where there are no sides.
+
+    Raises:
+        BadConfiguration: The environment names realms in another form.
+    """
+    credentials = own_credentials(environment, connections.fetch)
+    return _as(credentials, environment, connections)
+
+
 def _transport(side: Side, environment: Mapping[str, str], connections: Connections) -> Transport:
     credentials = credentials_of(side, environment, connections.fetch)
+    return _as(credentials, environment, connections)
+
+
+def _as(
+    credentials: Credentials, environment: Mapping[str, str], connections: Connections
+) -> Transport:
     realms = trusted_realms(environment)
     return Transport(RegistryAuthenticator(credentials, connections.fetch, realms), connections)

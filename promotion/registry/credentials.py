@@ -84,6 +84,21 @@ class GivenToken:
         """There is no other: whoever gave it has to give a new one."""
 
 
+class TokenFor:
+    """One access token for one host."""
+
+    def __init__(self, host: str, value: str) -> None:
+        self._host = host
+        self._token = Token(value)
+
+    def find(self, host: str) -> Credential | None:
+        """The token, for its host."""
+        return self._token if host == self._host else None
+
+    def renew(self, host: str) -> None:
+        """There is no other: whoever gave it has to give a new one."""
+
+
 class FirstOf:
     """Several places to look in, the first that has something for the host counts."""
 

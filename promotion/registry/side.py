@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from promotion.errors import BadConfiguration
-from promotion.registry.credentials import Credentials, FirstOf, GivenToken
+from promotion.registry.credentials import Credentials, FirstOf, GivenToken, TokenFor
 from promotion.registry.docker_config import DockerConfig, default_path
 from promotion.registry.fetch import Fetch
 from promotion.registry.google import GoogleDefaultIfAny, GoogleFile
@@ -31,12 +32,42 @@ def credentials_of(side: Side, environment: Mapping[str, str], fetch: Fetch) -> 
     Raises:
         BadConfiguration: The access token is not one.
     """
+    return _first_of(side, environment, fetch, GivenToken)
+
+
+def credentials_around(host: str, environment: Mapping[str, str], fetch: Fetch) -> Credentials:
+    """The source's credentials, for somebody who is led on from one registry to others.
+
+    The access token is for the first host alone: where one is led was perhaps not decided by
+    whoever gave it. All other credentials say themselves which hosts they are for.
+
+    Raises:
+        BadConfiguration: The access token is not one.
+    """
+    return _first_of(Side.SOURCE, environment, fetch, partial(TokenFor, host))
+
+
+def _first_of(
+    side: Side,
+    environment: Mapping[str, str],
+    fetch: Fetch,
+    given: Callable[[str], Credentials],
+) -> Credentials:
     places: list[Credentials] = []
     if path := environment.get(f"{side}_AUTH_OVERRIDE"):
         places.append(GoogleFile(Path(path), fetch))
     if token := _access_token(f"{side}_ACCESS_TOKEN", environment):
-        places.append(GivenToken(token))
-    return FirstOf(*places, GoogleDefaultIfAny(fetch), DockerConfig(default_path(environment)))
+        places.append(given(token))
+    return FirstOf(*places, own_credentials(environment, fetch))
+
+
+def own_credentials(environment: Mapping[str, str], fetch: Fetch) -> Credentials:
+    """The credentials of whoever runs this, whom no side was given another identity for.
+
+    For Google's registries, the Application Default Credentials; for all, what ``docker login``
+    has left.
+    """
+    return FirstOf(GoogleDefaultIfAny(fetch), DockerConfig(default_path(environment)))
 
 
 def _access_token(variable: str, environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from promotion.registry import retry
 from promotion.registry.transport import Transport
+from tests.unit.shop import Shop
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,9 @@ def free_host() -> Callable[[], str]:
             return f"127.0.0.1:{probe.getsockname()[1]}"
 
     return free
+
+
+@pytest.fixture
+def shop(near: EmbeddedRegistry, far: EmbeddedRegistry, transport: Transport) -> Shop:
+    """The pipeline."""
+    return Shop(near, far, transport)

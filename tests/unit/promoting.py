@@ -20,14 +20,22 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def nobody(_: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-    """Stands for the network of a promoter that has no use for it."""
-    raise AssertionError(f"{url} was asked")
+class _NoNetwork:
+    """Stands for the network of a promoter that has no use for one."""
+
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],  # noqa: ARG002 - the protocol's parameter
+        body: bytes | None,  # noqa: ARG002
+    ) -> Answer:
+        raise AssertionError(f"{method} {url} was asked")
 
 
 def evidence_store(pipelines: Pipelines) -> EvidenceStore:
     """The store that reads and writes statements as promotion.yaml says."""
-    return EvidenceStore(*signing.signer_and_verifier(pipelines.signing, nobody))
+    return EvidenceStore(*signing.signer_and_verifier(pipelines.signing, _NoNetwork()))
 
 
 def promoter(
@@ -35,7 +43,7 @@ def promoter(
 ) -> Promoter:
     """A promoter that has just started."""
     pipelines = configuration.parse("promotion.yaml", text)
-    signer, _ = signing.signer_and_verifier(pipelines.signing, nobody)
+    signer, _ = signing.signer_and_verifier(pipelines.signing, _NoNetwork())
     keys = signing.public_keys(pipelines.signing, signer)
     policy = PolicyKeeper(lambda: Policy(text.encode(), keys.encode()), now)
     return Promoter(pipelines, transport, topic, evidence_store(pipelines), policy, now)

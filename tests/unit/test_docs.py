@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from promotion import configuration, events, gates
+from promotion import cli, configuration, events, gates
+from promotion.artifact_registry import ENDPOINT_VARIABLE
 from promotion.delivery import Message
+from promotion.inspection import READING
+from tests.unit.artifact_registry_api import ArtifactRegistryApi, Resource, repository
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +43,31 @@ def test_every_test_result_shown_can_be_read() -> None:
         data = json.dumps(json.loads(filled)).encode()
         result = events.parse(Message(data, {}, "1", datetime(2026, 1, 31, 12, tzinfo=UTC)))
         assert result.suite == "functional"
+
+
+def test_check_prints_what_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file in docs/check.md gives the tables that stand there, on repositories like its."""
+    page = (ROOT / "docs/check.md").read_text(encoding="utf-8")
+    (file,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "promotion.yaml").write_text(file, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"```text\n\$ promotion ([^\n]*)\n(.*?)```", page, re.DOTALL)
+    assert [command for command, _ in shown] == ["check", "check --online"]
+    deletes_old = {"action": "DELETE", "condition": {"olderThan": "2592000s"}}
+    with ArtifactRegistryApi() as api:
+        place = "locations/europe-west2/repositories/tenant"
+        api.repositories = {
+            f"projects/acme-dev/{place}": repository(cleanupPolicies={"old": deletes_old}),
+            f"projects/acme-prod/{place}": Resource(
+                repository(dockerConfig={}).settings, granted=READING
+            ),
+        }
+        for command, text in shown:
+            cli.main(command.split(), {ENDPOINT_VARIABLE: api.endpoint})
+            printed = capsys.readouterr()
+            assert printed.out + printed.err == text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,9 +13,11 @@ from promotion import events
 from promotion.delivery import Message
 from promotion.errors import BadMessage
 from promotion.events import Outcome
+from promotion.evidence.record import PromotionRecord, RecordedFinding
+from promotion.evidence.statement import ResourceDescriptor
 from promotion.pipeline import Promotion
 from promotion.registry.reference import Digest, Reference, Repository
-from promotion.verdict import Decision, Finding, Verdict
+from promotion.verdict import Basis, Decision, Finding, Verdict
 
 DIGEST = Digest("sha256:" + "a" * 64)
 PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -57,8 +59,37 @@ PROMOTION = Promotion(
     source=Reference(Repository("gcr.io", "acme/fast-feedback/shop"), "1.4.2"),
     destination=Reference(Repository("gcr.io", "acme/extended-test/shop"), "1.4.2"),
 )
-PASSED = Finding(Decision.PROMOTE, "suite-succeeded", "it passed", "https://ci.example/7")
-FAILED = Finding(Decision.DENY, "suite-failed", "it failed")
+
+
+def basis(digit: str) -> Basis:
+    """A statement, an hour before its message was published."""
+    statement, attestation = (Digest(f"sha256:{each * 64}") for each in (digit, "e"))
+    return Basis(statement, attestation, PUBLISHED - timedelta(hours=1))
+
+
+PASSED = Finding(
+    Decision.PROMOTE, "suite-succeeded", "it passed", "https://ci.example/7", (basis("c"),)
+)
+FAILED = Finding(Decision.DENY, "suite-failed", "it failed", basis=(basis("d"),))
+
+
+def promoted() -> events.Event:
+    """The event about a promotion upon one success."""
+    repository = f"oci://{PROMOTION.destination.repository}"
+    record = PromotionRecord(
+        pipeline=PROMOTION.pipeline,
+        from_stage=PROMOTION.from_stage,
+        to_stage=PROMOTION.to_stage,
+        source=PROMOTION.source,
+        destination=PROMOTION.destination,
+        decided_at=PUBLISHED,
+        policy=ResourceDescriptor("oci://gcr.io/acme/extended-test/promotion-policy"),
+        inputs=(ResourceDescriptor.of(repository, PASSED.basis[0].attestation),),
+        findings=(RecordedFinding(PASSED.code, PASSED.message, PASSED.url),),
+        event_id=events.promoted_id(PROMOTION),
+        resource=events.package_url(PROMOTION.destination, PROMOTION.digest),
+    )
+    return events.promoted(PROMOTION, record)
 
 
 def message(content: Any, attributes: dict[str, str] | None = None) -> Message:
@@ -180,7 +211,7 @@ def test_five_minutes_of_clock_skew_are_forgiven() -> None:
 
 def test_the_promoted_event_is_the_contract() -> None:
     """Type, source, subject, filter attributes and data are as other systems rely on them."""
-    event = events.promoted(PROMOTION, Verdict((PASSED,)), [], PUBLISHED)
+    event = promoted()
     assert event.attributes == {
         "ce-specversion": "1.0",
         "ce-id": event.attributes["ce-id"],
@@ -206,44 +237,53 @@ def test_the_promoted_event_is_the_contract() -> None:
         "findings": [
             {"code": "suite-succeeded", "message": "it passed", "url": "https://ci.example/7"}
         ],
-        "evidence": [],
+        "evidence": [PASSED.basis[0].attestation],
         "timestamp": "2026-01-31T12:00:00Z",
     }
 
 
 def test_a_promoted_event_s_id_follows_from_what_is_where() -> None:
-    """The same promotion has the same id, whatever led to it; another version has another."""
-    one = events.promoted(PROMOTION, Verdict((PASSED,)), [], PUBLISHED)
-    again = events.promoted(PROMOTION, Verdict(()), [], PUBLISHED + timedelta(hours=1))
+    """The same promotion has the same id, whatever led to it; another place or digest another."""
     elsewhere = Reference.parse("gcr.io/acme/e/shop:1.4.2")
-    other = msgspec.structs.replace(PROMOTION, destination=elsewhere)
-    assert one.attributes["ce-id"] == again.attributes["ce-id"]
-    assert (
-        events.promoted(other, Verdict(()), [], PUBLISHED).attributes["ce-id"]
-        != (one.attributes["ce-id"])
-    )
+    others = [
+        msgspec.structs.replace(PROMOTION, destination=elsewhere),
+        msgspec.structs.replace(PROMOTION, digest=Digest("sha256:" + "f" * 64)),
+    ]
+    ids = {events.promoted_id(each) for each in (PROMOTION, *others)}
+    assert len(ids) == 3
+    assert events.promoted_id(PROMOTION) in ids
 
 
 def test_a_denied_event_s_id_follows_from_what_was_denied_and_why() -> None:
-    """Repeats share an id; other findings or another cause make another."""
+    """Repeats share an id; another reason or another cause makes another."""
 
-    def identity(*findings: Finding, cause: str = "a") -> str:
-        causes = [Digest(f"sha256:{cause * 64}")]
-        event = events.denied(PROMOTION, Verdict(findings), [], causes, PUBLISHED)
-        return event.attributes["ce-id"]
+    def identity(*findings: Finding) -> str:
+        return events.denied(PROMOTION, Verdict(findings), PUBLISHED).attributes["ce-id"]
 
-    assert identity(FAILED, PASSED) == identity(PASSED, FAILED)
-    assert len({identity(FAILED), identity(FAILED, PASSED), identity(FAILED, cause="b")}) == 3
+    conflict = Finding(Decision.DENY, "tag-conflict", "it is taken")
+    other_run = msgspec.structs.replace(FAILED, basis=(basis("b"),))
+    assert identity(FAILED, conflict) == identity(conflict, FAILED)
+    assert len({identity(FAILED), identity(FAILED, conflict), identity(other_run)}) == 3
 
 
-def test_a_result_s_identity_is_that_of_its_content() -> None:
-    """A repeat, with another message id and time of delivery, is the same result."""
-    finished = {**PLAIN, "finished_at": "2026-01-31T11:00:00Z"}
-    data = json.dumps(finished).encode()
-    one = events.parse(Message(data, {}, "1", PUBLISHED))
-    again = events.parse(Message(data, {}, "2", PUBLISHED + timedelta(minutes=1)))
-    other = events.parse(message({**finished, "url": "https://ci.example/8"}))
-    assert one.identity == again.identity != other.identity
+def test_a_denied_event_holds_the_reasons_alone() -> None:
+    """Whatever else is known of the image by then, the same denial is the very same event."""
+    waiting = Finding(Decision.WAIT, "suite-missing", "nft has not reported")
+    alone = events.denied(PROMOTION, Verdict((FAILED,)), PUBLISHED)
+    later = PUBLISHED + timedelta(hours=1)
+    assert events.denied(PROMOTION, Verdict((PASSED, FAILED, waiting)), later) == alone
+    data = json.loads(alone.data)
+    assert [finding["code"] for finding in data["findings"]] == ["suite-failed"]
+    assert data["evidence"] == [FAILED.basis[0].attestation]
+    assert data["timestamp"] == "2026-01-31T11:00:00Z"
+
+
+def test_what_would_be_promoted_is_another_event_than_what_is() -> None:
+    """Same place, same digest, another id and type; the data are of the same form."""
+    event = events.would_promote(PROMOTION, Verdict((PASSED,)), PUBLISHED)
+    assert event.attributes["ce-type"] == ("dev.cdeventsx.promotion-artifact.would-promote.0.1.0")
+    assert event.attributes["ce-id"] != events.promoted_id(PROMOTION)
+    assert json.loads(event.data).keys() == json.loads(promoted().data).keys()
 
 
 def test_a_dead_letter_keeps_the_message_and_says_why() -> None:

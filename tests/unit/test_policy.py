@@ -32,6 +32,11 @@ def place(near: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
     return RepositoryClient(policy.repository_of(Repository(near.host, STAGE)), transport)
 
 
+def in_force(place: RepositoryClient) -> Policy:
+    """The newest policy."""
+    return policy.in_force(place)[1]
+
+
 def keep(place: RepositoryClient, kept: Policy, hours: float = 0) -> None:
     """Let a function that judges by a policy start, so many hours after MORNING, and judge."""
     PolicyKeeper(lambda: kept, lambda: MORNING + timedelta(hours=hours)).keep(place)
@@ -78,6 +83,7 @@ def test_its_tag_says_since_when_it_is_in_force(place: RepositoryClient) -> None
     keep(place, FIRST)
     digest = FIRST.manifest.digest.partition(":")[2]
     assert place.tags() == [f"20260131T080000Z-{digest[:12]}"]
+    assert policy.in_force(place) == (f"20260131T080000Z-{digest[:12]}", FIRST)
 
 
 def test_a_record_names_it_where_it_is(place: RepositoryClient, near: EmbeddedRegistry) -> None:
@@ -94,12 +100,13 @@ def test_a_record_names_it_where_it_is(place: RepositoryClient, near: EmbeddedRe
 def test_it_is_read_back(place: RepositoryClient, kept: Policy) -> None:
     """With the keys that it trusts, or without where nothing is signed."""
     keep(place, kept)
-    assert policy.in_force(place) == kept
+    assert in_force(place) == kept
 
 
 def test_where_none_was_kept_none_is_in_force(place: RepositoryClient) -> None:
     """Also in a repository that does not exist yet."""
-    assert policy.in_force(place) is None
+    with pytest.raises(NotFound, match="holds no policy"):
+        policy.in_force(place)
 
 
 def test_it_is_kept_once(place: RepositoryClient, near: EmbeddedRegistry) -> None:
@@ -117,7 +124,7 @@ def test_the_newest_is_in_force(place: RepositoryClient) -> None:
     """Another policy is another tag, and the older one stays, for the records that name it."""
     keep(place, FIRST)
     keep(place, SECOND, hours=1)
-    assert policy.in_force(place) == SECOND
+    assert in_force(place) == SECOND
     assert policy.read(place, FIRST.manifest.digest) == FIRST
 
 
@@ -126,9 +133,7 @@ def test_other_keys_are_another_policy(place: RepositoryClient) -> None:
     keep(place, FIRST)
     keep(place, Policy(FIRST.text, STRANGER.public.pem.encode()), hours=1)
     assert len(place.tags()) == 2
-    in_force = policy.in_force(place)
-    assert in_force is not None
-    assert in_force.keys == STRANGER.public.pem.encode()
+    assert in_force(place).keys == STRANGER.public.pem.encode()
 
 
 def test_going_back_is_a_new_tag(place: RepositoryClient) -> None:
@@ -136,7 +141,7 @@ def test_going_back_is_a_new_tag(place: RepositoryClient) -> None:
     for hour, kept in enumerate((FIRST, SECOND, FIRST)):
         keep(place, kept, hours=hour)
     assert len(place.tags()) == 3
-    assert policy.in_force(place) == FIRST
+    assert in_force(place) == FIRST
 
 
 def test_each_stage_has_its_own(place: RepositoryClient, transport: Transport) -> None:
@@ -146,7 +151,7 @@ def test_each_stage_has_its_own(place: RepositoryClient, transport: Transport) -
     keeper = PolicyKeeper(lambda: FIRST, lambda: MORNING)
     for each in (place, prod):
         keeper.keep(each)
-    assert policy.in_force(place) == policy.in_force(prod) == FIRST
+    assert in_force(place) == in_force(prod) == FIRST
 
 
 def test_other_tags_are_not_policies(place: RepositoryClient) -> None:
@@ -154,7 +159,7 @@ def test_other_tags_are_not_policies(place: RepositoryClient) -> None:
     keep(place, FIRST)
     images.push_image(place, [b"an image"], tag="latest")
     images.push_image(place, [b"an image"], tag="99990101")
-    assert policy.in_force(place) == FIRST
+    assert in_force(place) == FIRST
 
 
 def test_a_tag_that_only_looks_like_its_own_does_not_keep_it_away(place: RepositoryClient) -> None:
@@ -162,7 +167,7 @@ def test_a_tag_that_only_looks_like_its_own_does_not_keep_it_away(place: Reposit
     digest = FIRST.manifest.digest.partition(":")[2]
     images.push_image(place, [b"an image"], tag=f"20260130T080000Z-{digest[:12]}")
     keep(place, FIRST)
-    assert policy.in_force(place) == FIRST
+    assert in_force(place) == FIRST
 
 
 def test_a_policy_that_cannot_be_had_is_asked_for_again(place: RepositoryClient) -> None:
@@ -179,7 +184,7 @@ def test_a_policy_that_cannot_be_had_is_asked_for_again(place: RepositoryClient)
         keeper.keep(place)
     within_reach.append(FIRST)
     keeper.keep(place)
-    assert policy.in_force(place) == FIRST
+    assert in_force(place) == FIRST
 
 
 def odd(place: RepositoryClient, content: bytes) -> str:

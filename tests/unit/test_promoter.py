@@ -4,87 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dev import images
 from dev.registry import EmbeddedRegistry
-from dev.stack import three_stages
-from promotion.errors import BadMessage, NotFound, PublishFailed, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, Event, Outcome, TestResult
+from promotion.errors import BadMessage, NotFound, RegistryUnavailable
+from promotion.events import DENIED, PROMOTED, Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.reference import Reference, Repository
 from promotion.registry.transport import Transport
 from tests.unit.promoting import promoter
-
-PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-WRITES = {"POST", "PUT", "PATCH", "DELETE"}
-
-
-@dataclass
-class Shop:
-    """A pipeline of three stages on two registries, an image in the first, and a stopped clock."""
-
-    near: EmbeddedRegistry
-    far: EmbeddedRegistry
-    transport: Transport
-    results: str = ""
-    topic: RecordedTopic = field(default_factory=RecordedTopic)
-    now: datetime = PUBLISHED
-
-    def stage(self, name: str) -> RepositoryClient:
-        """The repository of the image in a stage."""
-        host = self.far.host if name == "prod" else self.near.host
-        return RepositoryClient(Repository(host, f"shop/{name}/shop"), self.transport)
-
-    def push(
-        self, stage: str = "fast-feedback", content: bytes = b"tested", tag: str = "1.0"
-    ) -> Manifest:
-        """Push an image with that content."""
-        return images.push_image(self.stage(stage), [content], tag=tag)
-
-    def result(
-        self,
-        digest: Digest,
-        stage: str = "fast-feedback",
-        suite: str = "functional",
-        outcome: Outcome = Outcome.SUCCESS,
-    ) -> TestResult:
-        """A result about version 1.0 in a stage."""
-        reference = Reference(self.stage(stage).repository, "1.0")
-        return TestResult(reference, digest, suite, outcome, PUBLISHED, PUBLISHED)
-
-    def handle(self, result: TestResult) -> list[Event]:
-        """Let a fresh promoter handle a result; the events that it published."""
-        before = len(self.topic.events)
-        text = three_stages(self.near.host, self.far.host, self.results)
-        promoter(text, self.transport, self.topic, lambda: self.now).handle(result)
-        return self.topic.events[before:]
-
-    def writes(self) -> int:
-        """How many requests have written to either registry so far."""
-        served = [*self.near.served, *self.far.served]
-        return sum(each.method in WRITES for each in served)
-
-
-@pytest.fixture
-def shop(near: EmbeddedRegistry, far: EmbeddedRegistry, transport: Transport) -> Shop:
-    """The pipeline."""
-    return Shop(near, far, transport)
-
-
-def kinds(events: list[Event]) -> list[str]:
-    """The types of events."""
-    return [event.attributes["ce-type"] for event in events]
-
-
-def codes(event: Event) -> list[str]:
-    """The codes of an event's findings."""
-    return [finding["code"] for finding in json.loads(event.data)["findings"]]
+from tests.unit.shop import PUBLISHED, WRITES, Shop, codes, kinds, lost_and_repeated
 
 
 def test_a_success_promotes_the_digest_that_was_tested(shop: Shop) -> None:
@@ -132,34 +67,48 @@ def test_what_was_tagged_but_not_announced_is_announced(shop: Shop) -> None:
     result = replace(
         shop.result(image.digest), image=Reference(shop.stage("fast-feedback").repository, "2.0")
     )
-
-    class Broken(RecordedTopic):
-        def publish(self, event: Event) -> str:
-            self.events.append(event)
-            raise PublishFailed("no")
-
-    working, shop.topic = shop.topic, Broken()
-    with pytest.raises(PublishFailed):
-        shop.handle(result)
-    (lost,) = shop.topic.events
-    shop.topic = working
-    (repeated,) = shop.handle(result)
+    (lost, repeated) = lost_and_repeated(shop, result)
     assert repeated == lost != complete
 
 
 def test_a_failure_is_denied(shop: Shop) -> None:
-    """A failed suite is answered by a denied event, and nothing is written."""
+    """A failed suite is answered by a denied event, and nothing is copied."""
     image = shop.push()
-    writes = shop.writes()
     (event,) = shop.handle(shop.result(image.digest, outcome=Outcome.FAILURE))
     assert (kinds([event]), codes(event)) == ([DENIED], ["suite-failed"])
-    assert shop.writes() == writes
+    assert not shop.stage("extended-test").has_manifest(image.digest)
 
 
-def test_a_repeated_denial_has_the_same_id_and_data(shop: Shop) -> None:
+def test_a_denial_is_announced_once(shop: Shop) -> None:
+    """Neither a redelivery nor a success of another suite tells again what was told."""
+    image = shop.push()
+    failed = shop.result(image.digest, outcome=Outcome.FAILURE)
+    assert kinds(shop.handle(failed)) == [DENIED]
+    assert shop.handle(failed) == []
+
+
+def test_another_failure_is_another_denial(shop: Shop) -> None:
+    """A suite that fails again, at another time, is told of again, with an id of its own."""
+    image = shop.push()
+    failed = shop.result(image.digest, outcome=Outcome.FAILURE)
+    (one,) = shop.handle(failed)
+    (other,) = shop.handle(replace(failed, finished_at=PUBLISHED + timedelta(hours=1)))
+    assert one.attributes["ce-id"] != other.attributes["ce-id"]
+
+
+def test_a_denial_that_could_not_be_announced_is_the_same_when_repeated(shop: Shop) -> None:
     """Whoever receives both can tell that they are one."""
     result = shop.result(shop.push().digest, outcome=Outcome.FAILURE)
-    assert shop.handle(result) == shop.handle(result)
+    (lost, repeated) = lost_and_repeated(shop, result)
+    assert lost == repeated
+
+
+def test_a_success_after_a_failure_promotes(shop: Shop) -> None:
+    """A re-run that passes lifts what an earlier one has denied."""
+    image = shop.push()
+    shop.handle(shop.result(image.digest, outcome=Outcome.FAILURE))
+    repaired = replace(shop.result(image.digest), finished_at=PUBLISHED + timedelta(seconds=1))
+    assert kinds(shop.handle(repaired)) == [PROMOTED]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCEL, Outcome.ERROR])
@@ -174,24 +123,22 @@ def test_a_tag_that_moved_is_denied(shop: Shop) -> None:
     """The tag names other content than was tested: nothing is promoted, and both are named."""
     tested = shop.push(content=b"tested")
     now = shop.push(content=b"pushed over it")
-    writes = shop.writes()
     (event,) = shop.handle(shop.result(tested.digest))
-    assert codes(event) == ["suite-succeeded", "tag-moved"]
+    assert codes(event) == ["tag-moved"]
     assert tested.digest in event.data.decode()
     assert now.digest in event.data.decode()
-    assert shop.writes() == writes
+    assert shop.stage("extended-test").tags() == []
 
 
 def test_a_taken_version_is_denied(shop: Shop) -> None:
     """The version exists at the destination with other content: it is never overwritten."""
     image = shop.push()
     other = shop.push(stage="extended-test", content=b"other")
-    writes = shop.writes()
     (event,) = shop.handle(shop.result(image.digest))
-    assert codes(event) == ["suite-succeeded", "tag-conflict"]
+    assert codes(event) == ["tag-conflict"]
     assert other.digest in event.data.decode()
     assert image.digest in event.data.decode()
-    assert shop.writes() == writes
+    assert not shop.stage("extended-test").has_manifest(image.digest)
     assert shop.stage("extended-test").resolve("1.0") == other.digest
 
 
@@ -203,14 +150,13 @@ def test_a_race_for_the_tag_that_is_lost_is_denied(
     other = shop.push(stage="extended-test", content=b"other", tag="other")
     written = RepositoryClient.put_manifest
 
-    def put_manifest(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> None:
-        written(repository, manifest, tag)
-        if tag == "1.0":
-            written(repository, other, tag)
+    def put_manifest(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> bool:
+        listed = written(repository, manifest, tag)
+        return written(repository, other, tag) if tag == "1.0" else listed
 
     monkeypatch.setattr(RepositoryClient, "put_manifest", put_manifest)
     (event,) = shop.handle(shop.result(image.digest))
-    assert codes(event) == ["suite-succeeded", "tag-conflict"]
+    assert codes(event) == ["tag-conflict"]
     assert other.digest in event.data.decode()
 
 
@@ -239,16 +185,15 @@ def test_an_image_that_never_came_is_denied(shop: Shop) -> None:
     shop.now = PUBLISHED + timedelta(minutes=10)
     image = shop.push(tag="other")
     (event,) = shop.handle(shop.result(image.digest))
-    assert codes(event) == ["suite-succeeded", "not-at-source"]
+    assert codes(event) == ["not-at-source"]
 
 
 @pytest.mark.parametrize(("stage", "suite"), [("fast-feedback", "lint"), ("prod", "functional")])
 def test_a_result_that_no_gate_asks_for_is_recorded(shop: Shop, stage: str, suite: str) -> None:
-    """Other suites, and the last stage, lead to no verdict and no request."""
+    """Other suites, and the last stage, lead to a statement on the image, and to no verdict."""
     image = shop.push(stage=stage)
-    requests = len(shop.near.served) + len(shop.far.served)
     assert shop.handle(shop.result(image.digest, stage, suite)) == []
-    assert len(shop.near.served) + len(shop.far.served) == requests
+    assert [run.said.suite for run in shop.evidence(stage, image.digest).runs] == [suite]
 
 
 @pytest.mark.parametrize(
@@ -319,5 +264,5 @@ def test_an_older_version_is_superseded(shop: Shop) -> None:
     image = shop.push(tag="1.4.2")
     reference = Reference(shop.stage("fast-feedback").repository, "1.4.2")
     (event,) = shop.handle(replace(shop.result(image.digest), image=reference))
-    assert codes(event) == ["suite-succeeded", "superseded"]
+    assert codes(event) == ["superseded"]
     assert shop.stage("extended-test").resolve("1.4.2") is None

@@ -1,0 +1,40 @@
+"""What commands print for people: tables on a terminal, plain columns elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+# Wide enough for any row: elsewhere than on a terminal a row is a line, however long.
+_UNBOUNDED = 10_000
+
+
+class Screen:
+    """Standard output: colours only on a terminal, and not if NO_COLOR is set."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._console = Console(
+            no_color=bool(environment.get("NO_COLOR")), highlight=False, markup=False, emoji=False
+        )
+        if not self._console.is_terminal:
+            self._console.width = _UNBOUNDED
+
+    def show(self, table: Table) -> None:
+        """Print a table, without the blanks that would fill its last column."""
+        with self._console.capture() as printed:
+            self._console.print(table)
+        print("\n".join(line.rstrip() for line in printed.get().splitlines()), end="\n\n")
+
+    def say(self, text: str) -> None:
+        """Print lines as they are, so that they can be copied."""
+        self._console.print(text, soft_wrap=True)
+
+
+def table_of(*columns: str) -> Table:
+    """An empty table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,210 @@
+"""``promotion status``: where an image is, why it did or did not move, what it waits for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promotion.evidence.store import EvidenceStore
+    from promotion.pipeline import Pipelines
+    from promotion.policy import Policy
+    from promotion.registry.reference import Digest, Reference
+    from promotion.registry.transport import Transport
+    from promotion.signing import Verifier
+    from promotion.status import Outlook, StageStatus, Status
+
+WAITING = 3
+DENIED = 1
+
+_EXAMPLES = """\
+examples:
+  promotion status europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2
+  promotion status europe-west2-docker.pkg.dev/acme/shop/extended-test/shop   # its highest version
+  promotion status --json --exit-code IMAGE:TAG      # for scripts
+
+It needs nothing but the right to read: the policy and the keys that it trusts come from what the
+function has stored beside the images. Who can write to a stage could also store a policy there, so
+where that matters name your own file with --config.
+
+exit codes with --exit-code: 0 it is in every next stage, 1 denied, 3 waiting
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "status",
+        help="say where an image is, and why",
+        description="Says where an image is, why it did or did not move, and what it waits for.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="HOST/PATH/NAME, NAME:TAG or NAME@DIGEST in any stage; default: its highest version",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", default="", help="judge by this promotion.yaml instead"
+    )
+    parser.add_argument(
+        "--exit-code", action="store_true", help="let the exit code tell: 0, 1 denied, 3 waiting"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Say where an image is.
+
+    Raises:
+        PromotionError: It could not be found out.
+    """
+    from promotion.commands.sides import side_around
+    from promotion.registry.lookup import digest_named_by
+    from promotion.status import status
+
+    transport = side_around(options.image.partition("/")[0], environment)
+    reference = _reference(options.image, transport)
+    pipelines, store, judged_by = _policy(options.config, reference, transport)
+    image = pipelines.find(reference)
+    found = status(image, digest_named_by(reference, transport), transport, store)
+    if options.json:
+        print(json.dumps(_report(found, judged_by)))
+    else:
+        _show(found, judged_by, environment)
+    return _exit_code(found.at(image.stage.name)) if options.exit_code else 0
+
+
+def _reference(text: str, transport: Transport) -> Reference:
+    """The image that is meant, with its tag."""
+    from promotion.registry.lookup import highest_version, tag_naming
+    from promotion.registry.reference import Reference, Repository
+
+    if "@" not in text and ":" not in text.rpartition("/")[2]:
+        repository = Repository.parse(text)
+        return Reference(repository, highest_version(repository, transport))
+    reference = Reference.parse(text)
+    if reference.tag or reference.digest is None:
+        return reference
+    version = tag_naming(reference.digest, reference.repository, transport)
+    return Reference(reference.repository, version, reference.digest)
+
+
+def _policy(
+    file: str, reference: Reference, transport: Transport
+) -> tuple[Pipelines, EvidenceStore, str]:
+    """What judges: the pipelines, a store that trusts whom they trust, and where it is from."""
+    from promotion import configuration, signing
+    from promotion.evidence.store import EvidenceStore
+    from promotion.registry.connections import Connections
+    from promotion.signing import Unsigned
+    from promotion.status import find_policy, pipelines_of
+
+    if file:
+        pipelines = configuration.load(Path(file))
+        verifier = signing.verifier(pipelines.signing, Connections().fetch)
+        return pipelines, EvidenceStore(Unsigned(), verifier), file
+    found = find_policy(reference, transport)
+    pipelines = pipelines_of(found)
+    verifier = _stored_keys(found.policy, pipelines)
+    return pipelines, EvidenceStore(Unsigned(), verifier), str(found.place)
+
+
+def _stored_keys(policy: Policy, pipelines: Pipelines) -> Verifier:
+    from promotion.signing import TrustAll, trusted_in
+
+    return trusted_in(policy.keys) if pipelines.signing else TrustAll()
+
+
+def _exit_code(here: StageStatus) -> int:
+    states = {outlook.state for outlook in here.outlooks} | ({"unknown"} if here.problem else set())
+    if "deny" in states:
+        return DENIED
+    return WAITING if states - {"promoted"} else 0
+
+
+def _report(status: Status, judged_by: str) -> dict[str, object]:
+    return {
+        "pipeline": status.pipeline,
+        "image": status.image,
+        "version": status.version,
+        "digest": status.digest,
+        "policy": judged_by,
+        "stages": [_stage(status.digest, each) for each in status.stages],
+        "ignored": [
+            {"attestation": each.attestation, "reason": each.reason} for each in status.ignored
+        ],
+    }
+
+
+def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
+    return {
+        "stage": stage.stage,
+        "repository": str(stage.repository),
+        "here": stage.named == digest,
+        "digest": stage.named,
+        "since": stage.since.isoformat() if stage.since else None,
+        "problem": stage.problem,
+        "promotions": [
+            {
+                "to_stage": outlook.to_stage,
+                "state": outlook.state,
+                "verdict": outlook.verdict.decision.name,
+                "findings": [
+                    {
+                        "code": each.code,
+                        "decision": each.decision.name,
+                        "message": each.message,
+                        "url": each.url,
+                    }
+                    for each in outlook.verdict.findings
+                ],
+            }
+            for outlook in stage.outlooks
+        ],
+    }
+
+
+def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> None:
+    from rich.text import Text
+
+    from promotion.commands.screen import Screen, table_of
+
+    table = table_of("stage", "here", "next", "state", "why")
+    for stage in status.stages:
+        here = Text(_here(status.digest, stage))
+        if not stage.outlooks:
+            table.add_row(stage.stage, here, "", "", Text(stage.problem))
+        for outlook in stage.outlooks:
+            state = Text(outlook.state, style=_COLOURS[outlook.state])
+            table.add_row(stage.stage, here, outlook.to_stage, state, Text(_why(outlook)))
+    screen = Screen(environment)
+    screen.say(f"{status.image}:{status.version}  {status.digest}\n")
+    screen.show(table)
+    for each in status.ignored:
+        screen.say(f"ignored: {each.attestation}: {each.reason}")
+    screen.say(f"judged by {judged_by}")
+
+
+_COLOURS = {"promoted": "green", "promote": "green", "wait": "yellow", "deny": "red"}
+
+
+def _here(digest: Digest, stage: StageStatus) -> str:
+    if stage.named is None:
+        return "?" if stage.problem else "-"
+    if stage.named != digest:
+        return f"no: it has {stage.named}"
+    return f"since {stage.since:%Y-%m-%d %H:%M} UTC" if stage.since else "yes"
+
+
+def _why(outlook: Outlook) -> str:
+    """The findings, those that decide first, each with the link to where it arose."""
+    findings = sorted(outlook.verdict.findings, key=lambda each: -each.decision)
+    return "\n".join(
+        f"{each.message} ({each.url})" if each.url else each.message for each in findings
+    )

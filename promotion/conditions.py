@@ -1,0 +1,62 @@
+"""Gates in words, for people who want to see what promotion.yaml means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from promotion.pipeline import Freeze, Gate, Suite
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_ORDERS = {
+    "minor": "not behind the next stage's versions of the same minor",
+    "strict": "not behind any version of the next stage",
+    "any": "also behind the next stage's versions",
+}
+
+
+def conditions(gate: Gate) -> list[str]:
+    """The conditions of a gate, all of which must hold, each in a few words."""
+    return [*_about_the_image(gate), *_about_the_time(gate)]
+
+
+def _about_the_image(gate: Gate) -> Iterator[str]:
+    yield from (_suite(suite) for suite in gate.suites)
+    if gate.refs:
+        yield f"ref {' or '.join(gate.refs)}"
+    if gate.versions == "semver":
+        yield "a release version (semver)"
+    elif gate.versions:
+        yield f"a version like {gate.versions}"
+    yield _ORDERS[gate.order]
+
+
+def _about_the_time(gate: Gate) -> Iterator[str]:
+    if gate.soak is not None:
+        yield f"{_duration(gate.soak)} in the stage"
+    if gate.no_alerts:
+        yield "no open alert"
+    if gate.approvals:
+        yield f"{gate.approvals} approval{'s' if gate.approvals > 1 else ''}"
+    yield from (_freeze(window) for window in gate.freeze)
+
+
+def _suite(suite: Suite) -> str:
+    where = f" in {suite.stage}" if suite.stage else ""
+    through = f", reported through {suite.via}" if suite.via else ""
+    return f"{suite.name} succeeded{where}{through}"
+
+
+def _duration(time: timedelta) -> str:
+    """As promotion.yaml would have it, in the largest unit that fits."""
+    seconds = int(time.total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _freeze(window: Freeze) -> str:
+    begin = f"{_WEEKDAYS[window.from_weekday]} {window.from_time:%H:%M}"
+    end = f"{_WEEKDAYS[window.to_weekday]} {window.to_time:%H:%M}"
+    return f"not {begin} to {end} {window.timezone}: {window.reason}"

@@ -1,0 +1,50 @@
+"""What people leave out when they name an image, looked up."""
+
+from __future__ import annotations
+
+from promotion.errors import NotFound
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.transport import Transport
+
+
+def digest_named_by(image: Reference, transport: Transport) -> Digest:
+    """The digest that a reference names.
+
+    Raises:
+        NotFound: There is no such tag.
+    """
+    if image.digest:
+        return image.digest
+    digest = RepositoryClient(image.repository, transport).resolve(image.tag)
+    if digest is None:
+        raise NotFound(f"{image} does not exist; push it first, or check the name and the tag")
+    return digest
+
+
+def tag_naming(digest: Digest, repository: Repository, transport: Transport) -> str:
+    """A tag that names a digest; the first of several.
+
+    Raises:
+        NotFound: There is none.
+    """
+    client = RepositoryClient(repository, transport)
+    for tag in sorted(client.tags()):
+        # Tags that belong to digests, such as signatures, name no version.
+        if not tag.startswith(("sha256-", "sha512-")) and client.resolve(tag) == digest:
+            return tag
+    raise NotFound(f"No tag of {repository} names {digest}; give it as NAME:TAG@DIGEST")
+
+
+def highest_version(repository: Repository, transport: Transport) -> str:
+    """The highest semantic version among a repository's tags.
+
+    Raises:
+        NotFound: No tag is one.
+    """
+    from semver import Version
+
+    tags = [tag for tag in RepositoryClient(repository, transport).tags() if Version.is_valid(tag)]
+    if not tags:
+        raise NotFound(f"{repository} has no tag that is a version; give it as NAME:TAG")
+    return max(tags, key=Version.parse)
