@@ -1,9 +1,9 @@
 """Remembers, in the registry, which events about an image have been published.
 
-The mark is an OCI artifact whose bytes follow from the event's id and the image alone. So its digest
-is known before it exists: one request tells whether it is there, on every registry, and any number
-of writers write the same. It has no subject, for it is not to go on with the image: whoever can
-write to one stage could then mark, in advance, what the next stage is to announce.
+The mark is an OCI artifact whose bytes follow from the event's id and the image alone. So its
+digest is known before it exists: one request tells whether it is there, on every registry, and any
+number of writers write the same. It has no subject, for it is not to go on with the image: whoever
+can write to one stage could then mark, in advance, what the next stage is to announce.
 """
 
 from __future__ import annotations
