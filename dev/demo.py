@@ -23,7 +23,7 @@ from dev import images
 from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from dev.services import Service, ServiceFailed, function_server
-from dev.stack import ROOT, three_stages
+from dev.stack import ROOT, signed, three_stages
 from promotion import cli
 from promotion.errors import PromotionError
 from promotion.registry.client import RepositoryClient
@@ -50,6 +50,7 @@ class Demo:
         self._promote("functional", "fast-feedback", "extended-test", "one registry: blobs mounted")
         self._promote("extended", "extended-test", "prod", "another registry: blobs streamed")
         self._send_again()
+        self._ask_why()
         print(_GO_ON)
 
     def _push(self) -> None:
@@ -78,6 +79,14 @@ class Demo:
         if self._send("functional", "fast-feedback"):
             raise StepFailed("a repeated message was announced again")
         print("  → nothing copied, nothing announced: every message has one effect")
+
+    def _ask_why(self) -> None:
+        print(
+            "\n● Anyone who can read the registries can ask where it is, and why: promotion status"
+        )
+        image = f"{self.stages['fast-feedback'].repository}:{_VERSION}"
+        if cli.main(["status", image, "--exit-code"], {}) != 0:
+            raise StepFailed("the status is not what it should be")
 
     def _send(self, suite: str, stage: str) -> list[dict[str, Any]]:
         """Send a passing result; the events that the function logged for it."""
@@ -120,18 +129,19 @@ def _run(folder: Path) -> None:
         EmbeddedRegistry(folder / "dev-registry") as near,
         EmbeddedRegistry(folder / "prod-registry") as far,
     ):
-        configuration.write_text(three_stages(near.host, prod_registry=far.host), encoding="utf-8")
+        stages = three_stages(near.host, prod_registry=far.host)
+        configuration.write_text(stages + signed(folder), encoding="utf-8")
         environment = {"PROMOTION_CONFIG": str(configuration), "PROMOTION_DEV": "1"}
         with function_server(ROOT, environment, folder) as function:
             print(f"  registries: {near.host} (fast-feedback, extended-test) and {far.host} (prod)")
             print(f"  function:   {function.url}, on the Functions Framework")
             transport = anonymous_transport()
             hosts = (near.host, near.host, far.host)
-            stages = {
+            repositories = {
                 stage: RepositoryClient(Repository(host, f"shop/{stage}/shop"), transport)
                 for stage, host in zip(_STAGES, hosts, strict=True)
             }
-            Demo(function, stages).tell()
+            Demo(function, repositories).tell()
             transport.close()
 
 

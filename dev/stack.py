@@ -30,6 +30,7 @@ from dev.services import (
     function_server,
     pubsub_emulator,
 )
+from promotion.keys import PrivateKey
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
 
@@ -71,6 +72,13 @@ pipelines:
       prod:
         registry: {prod_registry or registry}/shop
 """
+
+
+def signed(folder: Path) -> str:
+    """The part of a promotion.yaml that has statements signed, by a key that is made for it."""
+    key = folder / "signing.pem"
+    key.write_bytes(PrivateKey.generate().to_pem())
+    return f"signing: {{key: {key}}}\n"
 
 
 @contextmanager
@@ -145,7 +153,7 @@ def _run(folder: Path) -> None:
         docker_registry(folder / "registry") as registry,
         pubsub_emulator(folder, "local-dev") as emulator,
         PubSub(emulator.host, "local-dev") as pubsub,
-        wired(folder, pubsub, three_stages(registry.host)) as stack,
+        wired(folder, pubsub, three_stages(registry.host) + signed(folder)) as stack,
     ):
         _tell_make(stack)
         image = _push_sample(registry)
@@ -184,6 +192,7 @@ A sample image is in fast-feedback. In a second terminal:
 
   make publish IMAGE={image} SUITE=functional OUTCOME=success
   make publish IMAGE={next_image} SUITE=extended OUTCOME=success
+  .venv/bin/promotion status {image}
   skopeo list-tags --tls-verify=false docker://{registry.host}/shop/prod/shop
 
 Your own image: skopeo copy --dest-tls-verify=false SOURCE {target}

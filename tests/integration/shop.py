@@ -15,9 +15,12 @@ import urllib3
 from dev.pubsub import PubSub, Received
 from dev.services import Service
 from dev.stack import DEAD_LETTERS, EVENTS, PUSH_SUBSCRIPTION, RESULTS, Stack
+from promotion.evidence.attested import Evidence
+from promotion.evidence.store import EvidenceStore
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
+from promotion.signing import TrustAll, Unsigned
 
 STAGES = FAST_FEEDBACK, EXTENDED_TEST, PROD = "fast-feedback", "extended-test", "prod"
 VERSION = "1.0.0"
@@ -90,6 +93,11 @@ class Shop:
         """The image's repository in a stage."""
         place = Repository(self._registries[stage], f"shop/{stage}/{self.name}")
         return RepositoryClient(place, self._transport)
+
+    def evidence(self, stage: str, digest: str) -> Evidence:
+        """What is stated about a digest in a stage, whoever has signed it."""
+        store = EvidenceStore(Unsigned(), TrustAll())
+        return store.read(Digest(digest), [self.repository(stage)])
 
     def image(self, stage: str) -> str:
         """The image's reference in a stage."""

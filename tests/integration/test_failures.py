@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from dev import images
 from dev.pubsub import PubSub
 from dev.services import Service, docker_registry, function_server
 from dev.stack import EVENTS, ROOT, Stack, function_environment, three_stages, wired
-from promotion.registry.reference import digest_of
 from tests.integration.busybox import Busybox, contents
 from tests.integration.checkpoint import Checkpoint, Point
 from tests.integration.shop import (
@@ -88,9 +88,16 @@ def after_setting_the_tag(at: Point) -> bool:
     return at.answered and at.method == "PUT" and at.path.endswith(f"/manifests/{VERSION}")
 
 
-def after_announcing_it(at: Point) -> bool:
+def remembering_it() -> Callable[[Point], bool]:
     """The event is out, and the first request to remember that has been made."""
-    return at.path.endswith(f"/blobs/{digest_of(b'{}')}")
+    tagged = threading.Event()
+
+    def stops(at: Point) -> bool:
+        if after_setting_the_tag(at):
+            tagged.set()
+        return tagged.is_set() and at.method == "POST"
+
+    return stops
 
 
 @pytest.mark.parametrize(
@@ -98,8 +105,9 @@ def after_announcing_it(at: Point) -> bool:
     [
         (in_the_middle_of_a_blob, False, 1),
         (after_setting_the_tag, True, 1),
-        (after_announcing_it, True, 2),
+        (remembering_it(), True, 2),
     ],
+    ids=["in_the_middle_of_a_blob", "after_setting_the_tag", "after_announcing_it"],
 )
 def test_killed_function(
     point: Callable[[Point], bool],
@@ -114,6 +122,7 @@ def test_killed_function(
     """A promotion goes on from where its function was killed: tag last, and always one event."""
     with Checkpoint(prod_registry.host, point) as checkpoint:
         stages = three_stages(registry.host, checkpoint.host)
+        stages = stages.replace("extended-test:\n", "extended-test:\n        entry: any\n")
         with wired(tmp_path, pubsub, stages) as stack:
             shop = open_shop(stack, registry, prod_registry)
             layers = [images.layer({name: os.urandom(4 * MIB)}) for name in ("data", "more")]

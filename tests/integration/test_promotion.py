@@ -53,7 +53,9 @@ def test_promoted_event(shop: Shop, busybox: Busybox) -> None:
 
     destination = shop.image(EXTENDED_TEST)
     place = destination.removesuffix(":1.0.0").replace("/", "%2F")
-    assert json.loads(event.data) == {
+    data = json.loads(event.data)
+    (record,) = shop.evidence(EXTENDED_TEST, digest).records
+    assert data == {
         "source": f"{shop.image(FAST_FEEDBACK)}@{digest}",
         "destination": f"{destination}@{digest}",
         "digest": digest,
@@ -62,12 +64,12 @@ def test_promoted_event(shop: Shop, busybox: Busybox) -> None:
         "findings": [
             {
                 "code": "suite-succeeded",
-                "message": "suite functional ended with success",
+                "message": f"suite functional succeeded at {moment}",
                 "url": run,
             }
         ],
-        "evidence": [],
-        "timestamp": moment,
+        "evidence": record.said.evidence,
+        "timestamp": data["timestamp"],
     }
     identity = UUID(event.attributes.pop("ce-id"))
     assert identity.version == 5
@@ -76,7 +78,7 @@ def test_promoted_event(shop: Shop, busybox: Busybox) -> None:
         "ce-type": "dev.cdeventsx.promotion-artifact.promoted.0.1.0",
         "ce-source": "/promotion/shop",
         "ce-subject": f"pkg:oci/{shop.name}@{digest}?repository_url={place}&tag=1.0.0",
-        "ce-time": moment,
+        "ce-time": data["timestamp"],
         "content-type": "application/json",
         "pipeline": "shop",
         "image": shop.name,
