@@ -26,7 +26,7 @@ from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
 from promotion.evidence.suite_run import SuiteRun
 from promotion.registry import parallel, referrers
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Blob, Manifest
+from promotion.registry.manifest import Blob, Descriptor, Manifest
 from promotion.registry.reference import Digest, digest_of, parse_digest
 from promotion.signing import NotTrusted, Signer, Verifier
 from promotion.verdict import Basis
@@ -149,17 +149,16 @@ class EvidenceStore:
             self._with_api.add(host)
         return host in self._with_api
 
-    def _listed(self, repository: RepositoryClient, subject: Digest) -> list[str]:
+    def _listed(self, repository: RepositoryClient, subject: Digest) -> Sequence[str | Ignored]:
         """The names of what may be statements: digests by the referrers API, else tags."""
         listed = repository.referrers(subject)
         if listed is None:
             return [tag for tag in repository.tags() if attestation.is_tag_for(subject, tag)]
         self._with_api.add(repository.repository.host)
-        bundles = [each.digest for each in listed if each.artifact_type == BUNDLE_TYPE]
-        return [parse_digest(digest) for digest in bundles]
+        return [_named(each) for each in listed if each.artifact_type == BUNDLE_TYPE]
 
     def _each(
-        self, repository: RepositoryClient, subject: Digest, names: Sequence[str]
+        self, repository: RepositoryClient, subject: Digest, names: Sequence[str | Ignored]
     ) -> Iterator[Read]:
         """Read what is listed, a few at once, so that little of it is in memory at any time."""
         waiting = iter(names)
@@ -171,8 +170,10 @@ class EvidenceStore:
                     yield result
 
     def _fetched(
-        self, repository: RepositoryClient, subject: Digest, name: str
+        self, repository: RepositoryClient, subject: Digest, name: str | Ignored
     ) -> Read | Future[Read | None]:
+        if isinstance(name, Ignored):
+            return name
         known = self._known.get(subject, name)
         return known or parallel.start(partial(self._fetch, repository, subject, name))
 
@@ -242,6 +243,16 @@ class _Memory:
             self._kept[subject, attestation] = read
             if len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
+
+
+def _named(listed: Descriptor) -> Digest | Ignored:
+    """The name of what may be a statement; nothing is fetched that is too large to be one."""
+    digest = parse_digest(listed.digest)
+    try:
+        attestation.check_size(listed.size)
+    except NotAStatement as error:
+        return Ignored.because(digest, error)
+    return digest
 
 
 def _read_bundle(repository: RepositoryClient, bundle: Blob) -> bytes:

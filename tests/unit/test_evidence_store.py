@@ -335,6 +335,27 @@ def test_a_bundle_of_another_size_than_its_manifest_says_is_ignored(
     assert reason in reasons(evidence)[0]
 
 
+def test_an_attestation_of_any_size_takes_little_memory(
+    near: EmbeddedRegistry, transport: Transport
+) -> None:
+    """One that the referrers API says is too large to be one is not even fetched."""
+    place = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
+    image = images.push_image(place, [b"tested"], tag="1.4.2")
+    honest = attestation.manifest(image, b"{}", suite_run.PREDICATE_TYPE, RUN.finished_at)
+    said = json.loads(honest.content)
+    said["padding"] = "x" * 5 * 1024 * 1024
+    content = json.dumps(said).encode()
+    huge = Manifest(honest.media_type, digest_of(content), content)
+    attach_manifest(place, image.digest, huge, b"{}")
+    state(place, image)
+    evidence = read(place, image)
+    assert [each.said for each in evidence.runs] == [RUN]
+    (ignored,) = evidence.ignored
+    assert ignored.attestation == huge.digest
+    assert "and 16,384 are read at most" in ignored.reason
+    assert not any(each.method == "GET" and each.path.endswith(huge.digest) for each in near.served)
+
+
 def test_a_bundle_that_is_not_there_is_waited_for(place: RepositoryClient, image: Manifest) -> None:
     """It may be a failure: nothing is decided without it."""
     state(place, image)

@@ -14,6 +14,7 @@ import pytest
 from dev.registry import EmbeddedRegistry
 from promotion.events import Outcome
 from promotion.evidence import suite_run
+from promotion.evidence.attested import MOST
 from promotion.registry.transport import Transport
 from tests.unit.attesting import STRANGER, attach, bundle
 from tests.unit.forging import (
@@ -88,6 +89,17 @@ def test_the_record_of_one_version_is_none_of_another(shop: SignedShop) -> None:
     (promoted,) = shop.report(image, "extended", "extended-test")
     assert promoted.attributes["version"] == VERSION
     assert shop.stage("prod").resolve("2.0") is None
+
+
+def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
+    """With more than can be read the image waits, whatever its suites report."""
+    image = shop.push()
+    for number in range(MOST + 1):
+        attach(shop.stage("fast-feedback"), image, bundle(b"%d" % number))
+    for suite in ("functional", "nft"):
+        assert shop.report(image, suite) == []
+    assert shop.stage("extended-test").resolve(VERSION) is None
+    assert shop.evidence(image).overflow
 
 
 def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
