@@ -1,9 +1,9 @@
 """Remembers, in the registry, which events about an image have been published.
 
-The mark is an OCI artifact whose subject is the image. Its bytes follow from the event's id and the
-image alone, so its digest is known before it exists: one request tells whether it is there, on
-every registry, and any number of writers write the same. It stays where it is when the image goes
-on.
+The mark is an OCI artifact whose bytes follow from the event's id and the image alone. So its
+digest is known before it exists: one request tells whether it is there, on every registry, and any
+number of writers write the same. It has no subject, for it is not to go on with the image: whoever
+can write to one stage could then mark, in advance, what the next stage is to announce.
 """
 
 from __future__ import annotations
@@ -37,12 +37,7 @@ def _mark(event_id: str, image: Manifest) -> Manifest:
             "artifactType": ARTIFACT_TYPE,
             "config": EMPTY_DESCRIPTOR,
             "layers": [EMPTY_DESCRIPTOR],
-            "subject": {
-                "mediaType": image.media_type,
-                "digest": image.digest,
-                "size": len(image.content),
-            },
-            "annotations": {"promotion.event": event_id},
+            "annotations": {"promotion.event": event_id, "promotion.image": image.digest},
         }
     )
     return Manifest(OCI_MANIFEST, digest_of(content), content)

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from promotion.errors import NotFound, UnsupportedContent
+from promotion.errors import BadReference, NotFound, UnsupportedContent
 from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import OCI_MANIFEST, Blob, Descriptor, Manifest
-from promotion.registry.reference import Digest, Repository, digest_of, parse_digest
+from promotion.registry.reference import Repository, digest_of, parse_digest
 
 NAME = "promotion-policy"
 ARTIFACT_TYPE = "application/vnd.promotion.policy.v1"
@@ -156,23 +156,24 @@ def read(repository: RepositoryClient, name: str) -> Policy:
 
 
 def _keep(policy: Policy, repository: RepositoryClient, now: datetime) -> None:
-    mark = _mark(policy.manifest.digest)
-    if _newest_tag(repository).endswith(mark):
+    digest = policy.manifest.digest
+    newest = _newest_tag(repository)
+    if newest and repository.resolve(newest) == digest:
         return
     for content in (EMPTY, policy.text, policy.keys):
         if content:
             repository.put_blob(content)
     moment = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    repository.put_manifest(policy.manifest, f"{moment}-{mark}")
+    repository.put_manifest(policy.manifest, f"{moment}-{digest.partition(':')[2][:12]}")
 
 
 def _newest_tag(repository: RepositoryClient) -> str:
     return max((tag for tag in repository.tags() if _TAG.fullmatch(tag)), default="")
 
 
-def _mark(digest: Digest) -> str:
-    return digest.partition(":")[2][:12]
-
-
 def _content(repository: RepositoryClient, layer: Descriptor) -> bytes:
-    return repository.read_blob(Blob(parse_digest(layer.digest), layer.size), _LARGEST)
+    try:
+        blob = Blob(parse_digest(layer.digest), layer.size)
+    except BadReference as error:
+        raise UnsupportedContent(f"A policy in {repository.repository}: {error}") from error
+    return repository.read_blob(blob, _LARGEST)

@@ -22,7 +22,7 @@ from promotion.dsse import BUNDLE_TYPE
 from promotion.errors import BadReference
 from promotion.evidence.statement import NotAStatement
 from promotion.registry.manifest import OCI_MANIFEST, Blob, Descriptor, Manifest
-from promotion.registry.reference import Digest, digest_of, parse_digest
+from promotion.registry.reference import Digest, algorithm_of, digest_of, parse_digest
 from promotion.registry.referrers import fallback_tag
 
 EMPTY = b"{}"
@@ -32,6 +32,9 @@ EMPTY_DESCRIPTOR = {
     "size": len(EMPTY),
 }
 
+LARGEST = 16 * 1024
+"""The bytes that an attestation's manifest may have; one that is written here has about 1 KiB."""
+
 _TAG_DIGITS = 48
 
 
@@ -39,14 +42,15 @@ class _Subject(msgspec.Struct):
     digest: str
 
 
-class _Attestation(msgspec.Struct, rename={"artifact_type": "artifactType"}):
+class _Attestation(msgspec.Struct):
     subject: _Subject
+    config: Descriptor
     layers: Annotated[list[Descriptor], Meta(min_length=1, max_length=1)]
-    artifact_type: str = ""
 
 
 def manifest(subject: Manifest, bundle: bytes, predicate_type: str, at: datetime) -> Manifest:
     """The manifest that attaches a bundle to an image; the same bytes for the same arguments."""
+    kept = digest_of(bundle)
     content = msgspec.json.encode(
         {
             "schemaVersion": 2,
@@ -54,7 +58,14 @@ def manifest(subject: Manifest, bundle: bytes, predicate_type: str, at: datetime
             "artifactType": BUNDLE_TYPE,
             "config": EMPTY_DESCRIPTOR,
             "layers": [
-                {"mediaType": BUNDLE_TYPE, "digest": digest_of(bundle), "size": len(bundle)}
+                {
+                    "mediaType": BUNDLE_TYPE,
+                    "digest": kept,
+                    "size": len(bundle),
+                    "annotations": {
+                        "org.opencontainers.image.title": f"{kept.replace(':', '-')}.sigstore.json"
+                    },
+                }
             ],
             "subject": {
                 "mediaType": subject.media_type,
@@ -75,8 +86,10 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
     """The blob that an attestation keeps its bundle in.
 
     Raises:
-        NotAStatement: It is no such attestation, about something else, or larger than that.
+        NotAStatement: It is no such attestation, about something else, or larger than that; or it
+            is of a form in which it could not be attached again where its image goes.
     """
+    check_size(len(attestation.content))
     try:
         read = msgspec.json.decode(attestation.content, type=_Attestation)
         bundle = Blob(parse_digest(read.layers[0].digest), read.layers[0].size)
@@ -88,7 +101,18 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
         raise NotAStatement(f"it holds {read.layers[0].media_type}, not {BUNDLE_TYPE}")
     if not 0 <= bundle.size <= largest:
         raise NotAStatement(f"it has {bundle.size:,} bytes, and {largest:,} are read at most")
+    _check_can_be_carried(attestation.media_type, read.config.digest, bundle.digest)
     return bundle
+
+
+def check_size(size: int) -> None:
+    """Refuse a manifest with more bytes than that of an attestation may have.
+
+    Raises:
+        NotAStatement: It has.
+    """
+    if size > LARGEST:
+        raise NotAStatement(f"its manifest has {size:,} bytes, and {LARGEST:,} are read at most")
 
 
 def tag_of(subject: Digest, attestation: Digest) -> str:
@@ -102,3 +126,13 @@ def is_tag_for(subject: Digest, tag: str) -> bool:
     return prefix == fallback_tag(subject) and bool(
         re.fullmatch(f"[0-9a-f]{{{_TAG_DIGITS}}}", digits)
     )
+
+
+def _check_can_be_carried(media_type: str, config: str, bundle: Digest) -> None:
+    """Whoever wraps a statement of others anew must not keep it from going with its image."""
+    if media_type != OCI_MANIFEST:
+        raise NotAStatement(f"it is kept in a manifest of type {media_type}")
+    if config != EMPTY_DESCRIPTOR["digest"]:
+        raise NotAStatement(f"its config is {config}, and not the empty one")
+    if algorithm_of(bundle) != "sha256":
+        raise NotAStatement(f"its bundle is named by {algorithm_of(bundle)}, and not by sha256")

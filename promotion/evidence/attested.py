@@ -15,6 +15,8 @@ from promotion.verdict import Basis
 MOST = 200
 """The statements of one digest that are read in one repository; with more there is no verdict."""
 
+_LONGEST_REASON = 400
+
 Said = TypeVar("Said", SuiteRun, PromotionRecord)
 
 
@@ -39,6 +41,17 @@ class Ignored(msgspec.Struct, frozen=True):
 
     attestation: Digest
     reason: str
+
+    @classmethod
+    def because(cls, attestation: Digest, reason: object) -> Ignored:
+        """Ignore it for a reason, in words that can be shown and kept.
+
+        They may quote what is attached, which anybody may have written: neither a terminal's
+        control sequences nor pages of text get through.
+        """
+        text = str(reason)
+        cut = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+        return cls(attestation, "".join(each if each.isprintable() else "\ufffd" for each in cut))
 
 
 Read = Attested[SuiteRun] | Attested[PromotionRecord] | Ignored

@@ -133,7 +133,7 @@ def read(stated: Statement) -> PromotionRecord:
             to_stage=summary.promotion_to["stage"],
             source=Reference.parse(summary.promotion_from["image"]),
             destination=Reference.parse(summary.promotion_to["image"]),
-            decided_at=summary.time_verified,
+            decided_at=statement.moment(summary.time_verified),
             policy=summary.policy,
             inputs=tuple(summary.input_attestations),
             findings=tuple(summary.promotion_findings),

@@ -7,6 +7,7 @@ however often.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -103,6 +104,18 @@ def read(payload: bytes, digest: Digest) -> Statement:
     if not subject.is_about(digest):
         raise NotAStatement(f"it is about {dict(subject.digest)}, and attached to {digest}")
     return Statement(subject, read.predicate_type, bytes(read.predicate))
+
+
+def moment(written: datetime) -> datetime:
+    """A moment that a statement names, in UTC.
+
+    Raises:
+        NotAStatement: It lies beyond the years 1 to 9999 there.
+    """
+    try:
+        return written.astimezone(UTC)
+    except OverflowError as error:
+        raise NotAStatement(f"{written.isoformat()} cannot be told in UTC") from error
 
 
 def decode(content: bytes, kind: type[Predicate]) -> Predicate:

@@ -18,7 +18,7 @@ from itertools import islice
 
 from promotion import dsse
 from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
-from promotion.errors import NotFound, RegistryRefused
+from promotion.errors import ContentMismatch, NotFound, PromotionError, RegistryRefused
 from promotion.evidence import attestation, record, statement, suite_run
 from promotion.evidence.attested import MOST, Attested, Evidence, Ignored, Read
 from promotion.evidence.record import PromotionRecord
@@ -26,7 +26,7 @@ from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
 from promotion.evidence.suite_run import SuiteRun
 from promotion.registry import parallel, referrers
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Blob, Manifest
+from promotion.registry.manifest import Blob, Descriptor, Manifest
 from promotion.registry.reference import Digest, digest_of, parse_digest
 from promotion.signing import NotTrusted, Signer, Verifier
 from promotion.verdict import Basis
@@ -40,8 +40,7 @@ _logger = logging.getLogger(__name__)
 class EvidenceStore:
     """Reads and writes statements; safe to share between threads.
 
-    What was read and verified once is remembered by its digest, which it cannot outlive: only what
-    is new since then is fetched.
+    What was read and verified once is remembered: only what is new since then is fetched.
     """
 
     def __init__(self, signer: Signer, verifier: Verifier) -> None:
@@ -53,6 +52,9 @@ class EvidenceStore:
     def read(self, digest: Digest, repositories: Sequence[RepositoryClient]) -> Evidence:
         """All statements about a digest in these repositories, each once.
 
+        Of several attestations of one statement the one with the smallest digest stands for it,
+        in whatever order a registry lists them.
+
         Raises:
             Retryable: A repository cannot be read.
         """
@@ -63,7 +65,7 @@ class EvidenceStore:
             names = listing.result()
             overflow = overflow or len(names) > MOST
             for each in self._each(repository, digest, names[:MOST]):
-                found.setdefault(_key(each), each)
+                found[_key(each)] = min(found.get(_key(each), each), each, key=_attestation)
         return _sorted_out(found.values(), overflow)
 
     def attach_run(
@@ -126,7 +128,8 @@ class EvidenceStore:
             bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
             written = attestation.manifest(subject, bundle, predicate_type, at)
             self._store(repository, subject.digest, written, bundle)
-            self._known.keep(written.digest, self._understood(written, bundle, subject.digest))
+            read = self._understood(written, bundle, subject.digest)
+            self._known.keep(subject.digest, written.digest, read)
         return stated
 
     def _store(
@@ -146,19 +149,18 @@ class EvidenceStore:
             self._with_api.add(host)
         return host in self._with_api
 
-    def _listed(self, repository: RepositoryClient, subject: Digest) -> list[str]:
+    def _listed(self, repository: RepositoryClient, subject: Digest) -> Sequence[str | Ignored]:
         """The names of what may be statements: digests by the referrers API, else tags."""
         listed = repository.referrers(subject)
         if listed is None:
             return [tag for tag in repository.tags() if attestation.is_tag_for(subject, tag)]
         self._with_api.add(repository.repository.host)
-        bundles = [each.digest for each in listed if each.artifact_type == BUNDLE_TYPE]
-        return [parse_digest(digest) for digest in bundles]
+        return [_named(each) for each in listed if each.artifact_type == BUNDLE_TYPE]
 
     def _each(
-        self, repository: RepositoryClient, subject: Digest, names: Sequence[str]
+        self, repository: RepositoryClient, subject: Digest, names: Sequence[str | Ignored]
     ) -> Iterator[Read]:
-        """Fetch what is listed, a few at once, and read it one after the other."""
+        """Read what is listed, a few at once, so that little of it is in memory at any time."""
         waiting = iter(names)
         while some := list(islice(waiting, _AT_ONCE)):
             fetched = [self._fetched(repository, subject, name) for name in some]
@@ -168,9 +170,11 @@ class EvidenceStore:
                     yield result
 
     def _fetched(
-        self, repository: RepositoryClient, subject: Digest, name: str
+        self, repository: RepositoryClient, subject: Digest, name: str | Ignored
     ) -> Read | Future[Read | None]:
-        known = self._known.get(name)
+        if isinstance(name, Ignored):
+            return name
+        known = self._known.get(subject, name)
         return known or parallel.start(partial(self._fetch, repository, subject, name))
 
     def _fetch(self, repository: RepositoryClient, subject: Digest, name: str) -> Read | None:
@@ -179,19 +183,21 @@ class EvidenceStore:
         if manifest is None:
             return None
         if ":" not in name and name != attestation.tag_of(subject, manifest.digest):
-            return Ignored(manifest.digest, f"its tag, {name}, is not its own")
-        known = self._known.get(manifest.digest)
+            return Ignored.because(manifest.digest, f"its tag, {name}, is not its own")
+        known = self._known.get(subject, manifest.digest)
         if known is None:
             known = self._read(repository, subject, manifest)
-            self._known.keep(manifest.digest, known)
+            self._known.keep(subject, manifest.digest, known)
         return known
 
     def _read(self, repository: RepositoryClient, subject: Digest, manifest: Manifest) -> Read:
         try:
-            blob = attestation.bundle_in(manifest, subject, dsse.LARGEST)
+            bundle = _read_bundle(
+                repository, attestation.bundle_in(manifest, subject, dsse.LARGEST)
+            )
         except NotAStatement as error:
-            return Ignored(manifest.digest, str(error))
-        return self._understood(manifest, repository.read_blob(blob, dsse.LARGEST), subject)
+            return Ignored.because(manifest.digest, error)
+        return self._understood(manifest, bundle, subject)
 
     def _understood(self, manifest: Manifest, bundle: bytes, subject: Digest) -> Read:
         """What a bundle states about its subject, if it counts."""
@@ -214,25 +220,62 @@ class EvidenceStore:
                     return Attested(promotion, basis, manifest, blob)
             raise NotAStatement(f"its predicate is {stated.predicate_type}, which no gate asks for")
         except (NotAnEnvelope, NotTrusted, NotAStatement) as error:
-            return Ignored(manifest.digest, str(error))
+            return Ignored.because(manifest.digest, error)
 
 
 class _Memory:
-    """What was read, by the digest of the attestation; the oldest is forgotten first."""
+    """What attestations say of a subject, by both digests; the oldest is forgotten first.
+
+    The subject must be part of it: whoever can set a tag can show the attestation of one image
+    where those of another are looked for.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Read] = OrderedDict()
+        self._kept: OrderedDict[tuple[Digest, str], Read] = OrderedDict()
 
-    def get(self, attestation: str) -> Read | None:
+    def get(self, subject: Digest, attestation: str) -> Read | None:
         with self._lock:
-            return self._kept.get(attestation)
+            return self._kept.get((subject, attestation))
 
-    def keep(self, attestation: Digest, read: Read) -> None:
+    def keep(self, subject: Digest, attestation: Digest, read: Read) -> None:
         with self._lock:
-            self._kept[attestation] = read
+            self._kept[subject, attestation] = read
             if len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
+
+
+def _named(listed: Descriptor) -> Digest | Ignored:
+    """The name of what may be a statement; nothing is fetched that is too large to be one."""
+    digest = parse_digest(listed.digest)
+    try:
+        attestation.check_size(listed.size)
+    except NotAStatement as error:
+        return Ignored.because(digest, error)
+    return digest
+
+
+def _read_bundle(repository: RepositoryClient, bundle: Blob) -> bytes:
+    """A bundle's bytes; their number in its manifest is only what somebody wrote there.
+
+    Raises:
+        NotAStatement: There are more of them, or fewer.
+        Retryable: They could not be read, or not as they are: nothing is decided without them.
+    """
+    content = bytearray()
+    with repository.blob(bundle) as pieces:
+        for piece in pieces:
+            content += piece
+            if len(content) > bundle.size:
+                raise NotAStatement(f"it has more than the {bundle.size:,} bytes that it should")
+    if digest_of(bytes(content)) != bundle.digest:
+        raise ContentMismatch(
+            f"{repository.repository.host} sent bytes for the statement {bundle.digest} that do"
+            " not have that digest"
+        )
+    if len(content) < bundle.size:
+        raise NotAStatement(f"it has {len(content):,} bytes, and should have {bundle.size:,}")
+    return bytes(content)
 
 
 def _found(repositories: Sequence[RepositoryClient], bundle: Blob) -> bytes:
@@ -246,10 +289,13 @@ def _found(repositories: Sequence[RepositoryClient], bundle: Blob) -> bytes:
 
 
 def _tag(repository: RepositoryClient, manifest: Manifest, tag: str) -> None:
+    """Set a tag, unless it is there already: it may not be set again where tags are immutable."""
+    if repository.resolve(tag) == manifest.digest:
+        return
     try:
         repository.put_manifest(manifest, tag)
     except RegistryRefused:
-        # Where tags are immutable, one that is there already may not be set again.
+        # Somebody else may have set it meanwhile.
         if repository.resolve(tag) != manifest.digest:
             raise
 
@@ -258,12 +304,17 @@ def _tell_other_tools(repository: RepositoryClient, subject: Digest, manifest: M
     """List it under the specification's fallback tag, by which nothing is found here."""
     try:
         referrers.keep_listed(repository, subject, [referrers.described(manifest)])
-    except RegistryRefused as error:
+    except PromotionError as error:
         _logger.info("not listed for other tools: %s", error)
 
 
 def _key(read: Read) -> Digest:
+    """What is the same: attestations of one statement; what is ignored stands for itself."""
     return read.attestation if isinstance(read, Ignored) else read.basis.statement
+
+
+def _attestation(read: Read) -> Digest:
+    return read.attestation if isinstance(read, Ignored) else read.basis.attestation
 
 
 def _sorted_out(found: Iterable[Read], overflow: bool) -> Evidence:

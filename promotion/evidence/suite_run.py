@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
@@ -58,6 +59,8 @@ class _Annotations(msgspec.Struct, rename="camel", omit_defaults=True):
 class _Configuration(msgspec.Struct, omit_defaults=True):
     name: str
     annotations: _Annotations
+    # in-toto wants a URI or a digest in each of its pointers, and a commit is not always known.
+    uri: str = ""
     digest: dict[str, str] = {}
 
 
@@ -69,6 +72,7 @@ class _TestResult(msgspec.Struct, omit_defaults=True):
 
 def write(run: SuiteRun, digest: Digest) -> bytes:
     """The statement that says so of a digest."""
+    names = (run.pipeline, run.stage, run.suite)
     configuration = _Configuration(
         run.suite,
         _Annotations(
@@ -81,6 +85,7 @@ def write(run: SuiteRun, digest: Digest) -> bytes:
             run.ref,
             run.commit,
         ),
+        "urn:promotion:" + ":".join(quote(each, safe="") for each in names),
         {"gitCommit": run.commit} if _GIT_COMMIT.fullmatch(run.commit) else {},
     )
     predicate = _TestResult("PASSED" if run.passed else "FAILED", [configuration], run.url)
@@ -102,7 +107,7 @@ def read(stated: Statement) -> SuiteRun:
         version=said.version,
         suite=said.suite,
         passed=predicate.result != "FAILED",
-        finished_at=said.finished_at,
+        finished_at=statement.moment(said.finished_at),
         subscription=said.subscription,
         ref=said.ref,
         commit=said.commit,

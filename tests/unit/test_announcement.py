@@ -1,0 +1,90 @@
+"""What was announced is remembered, beside the image that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev import images
+from dev.registry import EmbeddedRegistry
+from promotion.announcement import is_announced, mark_announced
+from promotion.registry.client import RepositoryClient
+from promotion.registry.copy import copy
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Repository
+from promotion.registry.transport import Transport
+from tests.unit.attesting import store
+
+EVENT = "4e1d8c4e-0000-5000-8000-000000000000"
+
+
+@pytest.fixture(params=["referrers API", "tags"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    """A registry with the referrers API, and one without it."""
+    api = request.param == "referrers API"
+    with EmbeddedRegistry(tmp_path / "registry", referrers_api=api) as registry:
+        yield registry
+
+
+@pytest.fixture
+def place(registry: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
+    """A repository."""
+    return RepositoryClient(Repository(registry.host, "shop/prod/shop"), transport)
+
+
+@pytest.fixture
+def image(place: RepositoryClient) -> Manifest:
+    """An image in it."""
+    return images.push_image(place, [b"tested"], tag="1.4.2")
+
+
+def test_what_was_announced_is_known(place: RepositoryClient, image: Manifest) -> None:
+    """Once it is marked, and not before."""
+    assert not is_announced(EVENT, image, place)
+    mark_announced(EVENT, image, place)
+    assert is_announced(EVENT, image, place)
+
+
+def test_a_mark_is_about_one_event_of_one_image(place: RepositoryClient, image: Manifest) -> None:
+    """Other events, and the same of other images, are not announced by it."""
+    other = images.push_image(place, [b"other"], tag="1.4.3")
+    mark_announced(EVENT, image, place)
+    assert not is_announced(EVENT[::-1], image, place)
+    assert not is_announced(EVENT, other, place)
+
+
+def test_whether_it_is_known_takes_one_request(
+    registry: EmbeddedRegistry, place: RepositoryClient, image: Manifest
+) -> None:
+    """Neither lists nor tags are looked through, on no registry."""
+    mark_announced(EVENT, image, place)
+    before = len(registry.served)
+    is_announced(EVENT, image, place)
+    assert [each.method for each in registry.served[before:]] == ["HEAD"]
+
+
+def test_marking_again_changes_nothing(place: RepositoryClient, image: Manifest) -> None:
+    """Twins write the same, and no tag comes of it."""
+    for _ in range(2):
+        mark_announced(EVENT, image, place)
+    assert place.tags() == ["1.4.2"]
+    assert not place.referrers(image.digest)
+
+
+def test_a_mark_is_no_evidence(place: RepositoryClient, image: Manifest) -> None:
+    """It takes none of the places of statements, and is not reported among what is ignored."""
+    mark_announced(EVENT, image, place)
+    evidence = store().read(image.digest, [place])
+    assert (evidence.ignored, evidence.attested) == ((), ())
+
+
+def test_a_mark_stays_where_it_is(
+    place: RepositoryClient, image: Manifest, far: EmbeddedRegistry, transport: Transport
+) -> None:
+    """Nothing that one stage remembers keeps the next one from announcing."""
+    following = RepositoryClient(Repository(far.host, "shop/next/shop"), transport)
+    mark_announced(EVENT, image, place)
+    assert copy(image, place, following).referrers == ()
+    assert not is_announced(EVENT, image, following)

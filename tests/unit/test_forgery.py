@@ -1,0 +1,113 @@
+"""What is written straight to a registry, by somebody without the key, opens no gate.
+
+Everything here runs with a function that has been running for a while, so what it remembers is put
+to the test as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.registry import EmbeddedRegistry
+from promotion.events import Outcome
+from promotion.evidence import suite_run
+from promotion.evidence.attested import MOST
+from promotion.registry.transport import Transport
+from tests.unit.attesting import STRANGER, attach, bundle
+from tests.unit.forging import (
+    FORGED_RECORDS,
+    FORGED_SUCCESSES,
+    VERSION,
+    SignedShop,
+    check_a_forged_record_lets_nothing_in,
+    check_a_forged_success_changes_nothing,
+    codes,
+)
+
+
+@pytest.fixture(params=["referrers API", "tags"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path: Path, transport: Transport
+) -> Iterator[SignedShop]:
+    """A shop whose statements are signed, in either kind of registry."""
+    api = request.param == "referrers API"
+    with EmbeddedRegistry(tmp_path / "registry", referrers_api=api) as registry:
+        yield SignedShop(registry.host, transport, tmp_path)
+
+
+@pytest.mark.parametrize("name", FORGED_SUCCESSES)
+def test_a_forged_success_changes_nothing(shop: SignedShop, name: str) -> None:
+    """The gate waits for the suite itself, and status shows why the forgery does not count."""
+    check_a_forged_success_changes_nothing(shop, name)
+
+
+@pytest.mark.parametrize("name", FORGED_RECORDS)
+def test_a_forged_record_lets_nothing_in(shop: SignedShop, name: str) -> None:
+    """An image that was pushed straight into a later stage is not judged on its merits there."""
+    check_a_forged_record_lets_nothing_in(shop, name)
+
+
+def test_what_is_forged_is_the_only_thing_missing(shop: SignedShop) -> None:
+    """The same statements, written by the function, open both gates."""
+    image = shop.push()
+    shop.promote(image)
+    (event,) = shop.report(image, "extended", "extended-test")
+    assert event.attributes["verdict"] == "PROMOTE"
+    assert shop.stage("prod").resolve(VERSION) == image.digest
+
+
+def test_a_forged_failure_closes_nothing(shop: SignedShop) -> None:
+    """Who cannot open a gate cannot close it either by what is stated."""
+    image = shop.push()
+    for keys in ((), (STRANGER,)):
+        failure = suite_run.write(shop.run(suite="functional", passed=False), image.digest)
+        attach(shop.stage("fast-feedback"), image, bundle(failure, *keys))
+    shop.promote(image)
+
+
+def test_a_failure_is_not_undone_by_a_forged_success(shop: SignedShop) -> None:
+    """A newer success lifts a failure, if it is one; until then the denial stands."""
+    image = shop.push()
+    (denied,) = shop.report(image, "functional", outcome=Outcome.FAILURE)
+    assert codes(denied) == ["suite-failed"]
+    success = suite_run.write(shop.run(suite="functional"), image.digest)
+    attach(shop.stage("fast-feedback"), image, bundle(success, STRANGER))
+    assert shop.report(image, "nft") == []
+    assert shop.stage("extended-test").resolve(VERSION) is None
+
+
+def test_the_record_of_one_version_is_none_of_another(shop: SignedShop) -> None:
+    """The same digest under another tag, set by somebody in the later stage, goes nowhere."""
+    image = shop.push()
+    shop.promote(image)
+    shop.stage("extended-test").put_manifest(image, "2.0")
+    (denied,) = shop.report(image, "extended", "extended-test", tag="2.0")
+    assert codes(denied) == ["no-record"]
+    (promoted,) = shop.report(image, "extended", "extended-test")
+    assert promoted.attributes["version"] == VERSION
+    assert shop.stage("prod").resolve("2.0") is None
+
+
+def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
+    """With more than can be read the image waits, whatever its suites report."""
+    image = shop.push()
+    for number in range(MOST + 1):
+        attach(shop.stage("fast-feedback"), image, bundle(b"%d" % number))
+    for suite in ("functional", "nft"):
+        assert shop.report(image, suite) == []
+    assert shop.stage("extended-test").resolve(VERSION) is None
+    assert shop.evidence(image).overflow
+
+
+def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
+    """At the next stage they still do not count, and are named as what they are."""
+    image = shop.push()
+    success = suite_run.write(shop.run(), image.digest)
+    attach(shop.stage("fast-feedback"), image, bundle(success, STRANGER))
+    shop.promote(image)
+    there = shop.evidence(image, "extended-test")
+    assert [each.said.suite for each in there.runs].count("nft") == 1
+    assert len(there.records) == 1
