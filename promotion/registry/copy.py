@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
+from threading import TIMEOUT_MAX
 from typing import Any, Protocol
 
 from promotion.errors import ContentMismatch
 from promotion.registry import parallel, referrers
-from promotion.registry.blobs import Outcome, bring
+from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Descriptor, Manifest, successors
 from promotion.registry.pace import Pace
@@ -42,7 +43,7 @@ class Bring(Protocol):
         destination: RepositoryClient,
         pace: Pace,
         watcher: Watcher,
-    ) -> Outcome:
+    ) -> BlobReport | Sending:
         """Bring it there, or say what it takes."""
 
 
@@ -69,8 +70,10 @@ def copy(
         UnsupportedContent: The image holds a manifest that cannot be copied faithfully.
     """
     pace = Pace(destination.deadline)
+    source, destination = source.until(pace.deadline), destination.until(pace.deadline)
     task = partial(bring, source=source, destination=destination, pace=pace, watcher=watcher)
-    return _Walk(image, source, destination, attachments or AllAttachments(source), task).run()
+    attachments = attachments or AllAttachments(source)
+    return _Walk(image, source, destination, attachments, task, pace).run()
 
 
 @dataclass
@@ -91,13 +94,15 @@ class _Walk:
         source: RepositoryClient,
         destination: RepositoryClient,
         attachments: Attachments,
-        bring: Callable[[Blob], Outcome],
+        bring: Callable[[Blob], BlobReport | Sending],
+        pace: Pace,
     ) -> None:
         self._image = image
         self._source = source
         self._destination = destination
         self._attachments = attachments
         self._bring = bring
+        self._pace = pace
         self._nodes: dict[str, _Node] = {}
         self._seen: set[Digest] = set()
         self._arrived: set[Digest] = set()
@@ -129,7 +134,11 @@ class _Walk:
 
     def _until_nothing_is_pending(self) -> None:
         while self._pending:
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            left = min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX)
+            done, _ = wait(self._pending, left, return_when=FIRST_COMPLETED)
+            if not done:
+                # A blob may still be waiting for its turn to travel.
+                raise self._pace.out_of_time()
             for future in done:
                 then = self._pending.pop(future)
                 then(future.result())
@@ -144,10 +153,10 @@ class _Walk:
                 )
 
     def _abandon(self) -> None:
-        """After an error: what has not begun is dropped, what has begun is waited for."""
-        for future in self._pending:
-            future.cancel()
-        wait(self._pending)
+        """After an error: what has not begun is dropped, what has begun ends at once."""
+        begun = [future for future in self._pending if not future.cancel()]
+        self._pace.abandon()
+        wait(begun)
 
     def _discovered(self, manifest: Manifest, tag: str = "", subject: Digest | None = None) -> None:
         """A manifest is known: see to what it points to, and write it when that is there."""
@@ -210,8 +219,8 @@ class _Walk:
         if manifest:
             self._discovered(manifest, tag)
 
-    def _brought(self, outcome: Outcome) -> None:
-        if callable(outcome):
+    def _brought(self, outcome: BlobReport | Sending) -> None:
+        if isinstance(outcome, Sending):
             self._pending[parallel.start_stream(outcome)] = self._brought
             return
         self._reports.append(outcome)
