@@ -127,7 +127,7 @@ class Transport:
             with reading(answer, request.deadline):
                 yield answer
         finally:
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
 
     def tries(self) -> Tries:
         """The tries that a piece of work has, such as a request or the reading of a blob."""
@@ -162,7 +162,7 @@ class Transport:
             except HTTPError as error:
                 raise no_answer(request, error) from error
             finally:
-                _hand_back(answer)
+                _hand_back(answer, request.deadline)
         if content is not None and len(content) <= most and answer.length_remaining:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: the answer of {request.host} ended early"
@@ -193,10 +193,11 @@ class Transport:
             limit.succeeded()
             return answer
         if answer.status in _DENIALS and elsewhere:
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
             raise _denied_elsewhere(request, answer.status, elsewhere)
-        refused = refusal(request.host, request.attempted, answer)
-        _hand_back(answer)
+        with reading(answer, request.deadline):
+            refused = refusal(request.host, request.attempted, answer)
+        _hand_back(answer, request.deadline)
         if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
             limit.throttled(began, refused.retry_after or 0.0)
         raise refused
@@ -212,11 +213,11 @@ class Transport:
         try:
             better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
         except BaseException:
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
             raise
         if better is None or better == header:
             return answered
-        _hand_back(answer)
+        _hand_back(answer, request.deadline)
         if not request.repeatable:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: the access token ended on the way; there is a new"
@@ -235,7 +236,7 @@ class Transport:
             if request.method not in ("GET", "HEAD") or answer.status not in _REDIRECTS:
                 break
             url = urljoin(url, answer.headers.get("Location", ""))
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
             # A redirect leads to a download that carries its own authorisation in its URL.
             is_elsewhere = True
             answer = self._send(request, url, {})
@@ -258,13 +259,14 @@ class _Answered(NamedTuple):
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}
 
 
-def _hand_back(answer: urllib3.BaseHTTPResponse) -> None:
+def _hand_back(answer: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
     """Make the connection usable again if what is left of the answer is short; else close it."""
     left = answer.length_remaining
-    if left is None or left > _LONGEST_ANSWER:
+    if left is None or left > _LONGEST_ANSWER or deadline.left <= 0:
         answer.close()
     else:
-        answer.drain_conn()
+        with reading(answer, deadline):
+            answer.drain_conn()
     answer.release_conn()
 
 
