@@ -19,6 +19,10 @@ from promotion.registry.stream import Passage
 # A larger blob is asked for before it is sent: to ask takes less time than to send this much.
 _WORTH_ASKING = 1024 * 1024
 
+# In a copy that takes long, everything is asked for before it is sent: it may be one of many
+# attempts, of which each would use up its time on small blobs that the last one brought over.
+_LONG_SECONDS = 10.0
+
 _under_way: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(own=Exception)
 
 
@@ -89,8 +93,9 @@ class Sending:
         sent: list[Blob] = []
 
         def send() -> None:
-            passage.take(self.location)
-            sent.append(blob)
+            if not (self.pace.lasts > _LONG_SECONDS and self.destination.has_blob(blob.digest)):
+                passage.take(self.location)
+                sent.append(blob)
 
         try:
             with keeping(self.pace.deadline):

@@ -124,12 +124,18 @@ class Pace:
     def __init__(self, deadline: Deadline, road: Road = _ROAD) -> None:
         self._cancellation = Cancellation()
         self.deadline = deadline.unless(self._cancellation)
+        self._began_at = time.monotonic()
         self._seconds = deadline.left
         self._road = road
         self._changed = threading.Condition()
         self._travelling: dict[Digest, _Travelling] = {}
         self._by_itself: Digest | None = None
         self._too_large: CannotFinish | None = None
+
+    @property
+    def lasts(self) -> float:
+        """For how many seconds the copy has been under way."""
+        return time.monotonic() - self._began_at
 
     def abandon(self) -> None:
         """Nobody wants the copy any more: everything that is under way for it ends."""

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class SingleFlight(Generic[Key, Result]):
     """Whoever asks while the answer is on its way waits for it, and shares it.
 
-    Attributes of an error decide who has it: errors of the kind ``own`` are the matter of the
+    An error is shared as well, unless it is of the kind ``own``: such errors are the matter of the
     thread that ran into them, such as the end of its time. Whoever waited for it tries by itself.
     """
 

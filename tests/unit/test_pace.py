@@ -15,20 +15,11 @@ from promotion.registry import pace
 from promotion.registry.manifest import Blob
 from promotion.registry.pace import Pace, Road
 from promotion.registry.reference import digest_of
+from tests.unit.clock import Clock
 
 SMALL = Blob(digest_of(b"small"), 10)
 LARGE = Blob(digest_of(b"large"), 800)
 LARGER = Blob(digest_of(b"larger"), 801)
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        """The time."""
-        return self.now
 
 
 class WatchedRoad(Road):

@@ -15,6 +15,7 @@ from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import DeadlineExceeded, NotFound
+from promotion.registry import pace as pace_module
 from promotion.registry import parallel
 from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
@@ -27,6 +28,7 @@ from promotion.registry.reference import Repository, digest_of
 from promotion.registry.report import BlobReport, Unwatched, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
+from tests.unit.clock import Clock
 
 CONTENT = b"content" * 1000
 UNSEEN = Unwatched()
@@ -218,6 +220,23 @@ def test_what_is_left_out_by_one_is_sent_by_another(
         task = bring(external, one, destination, Pace(NEVER), UNSEEN)
         assert isinstance(task, Sending)
         assert task().way is way
+
+
+@pytest.mark.parametrize(("seconds", "way"), [(1, Way.COPIED), (60, Way.PRESENT)])
+def test_a_copy_that_takes_long_asks_before_it_sends(
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
+    way: Way,
+) -> None:
+    """What an earlier attempt has brought is found, small as it is, so that each one gets on."""
+    clock = Clock()
+    monkeypatch.setattr(pace_module, "time", clock)
+    first, second = (sending(source, destination, Pace(NEVER)) for _ in range(2))
+    first()
+    clock.now += seconds
+    assert second().way is way
 
 
 def test_a_blob_whose_turn_does_not_come_ends_at_the_deadline(
