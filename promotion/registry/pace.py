@@ -2,9 +2,10 @@
 
 Blobs that travel side by side share the bandwidth, so of several large ones none might arrive
 before the deadline, in this attempt and in every further one. Hence, of the blobs that will not
-arrive in time as things go, the one that has least to go has the road to itself as soon as it needs
-it, and once half of the time is gone in any case; the others that are not small beside it wait
-until it is through. What is small arrives anyway, and changes nothing.
+arrive in time as things go, the one that has least to go has the road to itself: at once if that is
+clear, and where it is not, when half of the time is gone. The others of them wait until it is
+through, which costs nothing, since they would have to begin anew in the next attempt. What arrives
+anyway, or is small beside it, goes on, and changes nothing.
 
 A blob that would take longer than a whole attempt even then is too large for good. Only the time
 counts for this in which its bytes flowed and those of no other: not a host's silence, nor a pause
@@ -30,9 +31,10 @@ _SILENCE = 5.0
 # to let others wait, and to call a blob too large for good.
 _KNOWN = 1 / 20
 _CERTAIN = 1 / 4
-# Speed varies: a blob is in good time if it would be even at this part of its speed.
+# Speed varies: a blob is in good time if it would be even at this part of its speed, sure to be
+# late if it would be even at so much more, and too large if it would be at a little more.
 _MARGIN = 3 / 4
-# ... and it is too large only if it would be even at so much more.
+_CLEARLY = 5 / 4
 _HOPE = 11 / 10
 # What has so little to go, beside a blob that has the road to itself, does not disturb it.
 _SMALL = 1 / 10
@@ -109,9 +111,9 @@ class _Travelling:
         """Whether nothing of it has come for a while."""
         return time.monotonic() - self.moved_at > _SILENCE
 
-    def is_late(self, seconds: float) -> bool:
-        """Whether it will not be through in so many seconds, as things go."""
-        return self.left > _MARGIN * self.flow.speed * seconds
+    def is_late(self, seconds: float, faster: float = _MARGIN) -> bool:
+        """Whether it will not be through in so many seconds, at so many times its speed."""
+        return self.left > faster * self.flow.speed * seconds
 
 
 class Pace:
@@ -203,15 +205,15 @@ class Pace:
         nearest = min(late, key=lambda each: each.left, default=None)
         if nearest is None:
             return
-        together = sum(each.flow.speed for each in moving)
-        if left <= self._seconds / 2 or nearest.left > _MARGIN * together * left:
+        if left <= self._seconds / 2 or nearest.is_late(left, _CLEARLY):
             self._by_itself = nearest.blob.digest
 
     def _gives_way(self, travelling: _Travelling) -> bool:
         if self._by_itself in (None, travelling.blob.digest):
             return False
         chosen = self._travelling[self._by_itself]
-        return not chosen.is_silent() and travelling.left > chosen.blob.size * _SMALL
+        is_small = travelling.left <= chosen.blob.size * _SMALL
+        return not (is_small or chosen.is_silent()) and travelling.is_late(self.deadline.left)
 
     def _let_pass(self, travelling: _Travelling) -> None:
         self._road.leave()

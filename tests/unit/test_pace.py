@@ -120,17 +120,28 @@ def test_small_blobs_that_arrive_change_nothing(clock: Clock, road: WatchedRoad)
 
 
 def test_after_half_of_the_time_the_nearest_goes_on_alone(clock: Clock, road: WatchedRoad) -> None:
-    """Where each blob has a speed of its own, none may arrive although there is time for one."""
+    """What may or may not arrive shares the road until then; if it is still so, one has it."""
     both = Pace(Deadline.after(100), road)
     both.began(LARGE)
     both.began(LARGER)
-    travel(clock, 49, (both, LARGE, 7), (both, LARGER, 7))
+    travel(clock, 49, (both, LARGE, 8), (both, LARGER, 8))
     assert not road.left.is_set()
-    travel(clock, 1, (both, LARGE, 7))
-    waiting = beside(lambda: both.advanced(LARGER, 7))
+    travel(clock, 1, (both, LARGE, 8))
+    waiting = beside(lambda: both.advanced(LARGER, 8))
     assert road.left.wait(10)
     both.ended(LARGE)
     waiting.join()
+
+
+def test_what_arrives_in_time_gives_way_to_nobody(clock: Clock, road: WatchedRoad) -> None:
+    """A blob too large for the attempt does not keep another from arriving in it."""
+    both = Pace(Deadline.after(100), road)
+    huge = Blob(digest_of(b"huge"), 1200)
+    medium = Blob(digest_of(b"medium"), 200)
+    both.began(huge)
+    both.began(medium)
+    travel(clock, 40, (both, huge, 5), (both, medium, 5))
+    assert not road.left.is_set()
 
 
 def test_nobody_waits_for_what_is_silent(clock: Clock, road: WatchedRoad) -> None:
