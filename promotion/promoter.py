@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from promotion import events, gates, log, policy
 from promotion.announcement import is_announced, mark_announced
-from promotion.deadline import Deadline
+from promotion.deadline import Deadline, keeping
 from promotion.errors import (
     BadMessage,
     EvidenceMissing,
@@ -89,6 +89,10 @@ class Promoter:
         log.note(pipeline=image.pipeline.name)
         _admit(image, result)
         deadline = Deadline.after(self._seconds)
+        with keeping(deadline):
+            self._handle(image, result, deadline)
+
+    def _handle(self, image: Image, result: TestResult, deadline: Deadline) -> None:
         stated = self._state(image, result, deadline)
         cases = [
             Case.to_promote(each, gate, promotion, self._transport, deadline)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 
-import msgspec
-
+from promotion.deadline import keeping
 from promotion.errors import AccessDenied, NotFound, RegistryRefused
 from promotion.registry.client import RepositoryClient
+from promotion.registry.limits import HostLimit
 from promotion.registry.manifest import Blob
 from promotion.registry.pace import Pace
 from promotion.registry.reference import Digest, Repository
@@ -19,10 +19,11 @@ from promotion.registry.stream import Passage
 # A larger blob is asked for before it is sent: to ask takes less time than to send this much.
 _WORTH_ASKING = 1024 * 1024
 
-Outcome = BlobReport | Callable[[], BlobReport]
-"""What became of a blob or, where its bytes have to travel, the task that lets them."""
+# In a copy that takes long, everything is asked for before it is sent: it may be one of many
+# attempts, of which each would use up its time on small blobs that the last one brought over.
+_LONG_SECONDS = 10.0
 
-_under_way: SingleFlight[tuple[Repository, Digest], BlobReport] = SingleFlight()
+_under_way: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(own=Exception)
 
 
 def bring(
@@ -31,8 +32,11 @@ def bring(
     destination: RepositoryClient,
     pace: Pace,
     watcher: Watcher,
-) -> Outcome:
+) -> BlobReport | Sending:
     """Have a blob at the destination, if that takes a request or two and no bytes.
+
+    Returns:
+        What became of it or, where its bytes have to travel, the task that lets them.
 
     Raises:
         Retryable: A registry failed.
@@ -44,11 +48,66 @@ def bring(
         location, reason = _ask(blob, destination), ""
         way = Way.PRESENT
     if location is not None:
-        passage = Passage(blob, source, destination, pace, watcher)
-        return partial(_send, blob, location, reason, passage, watcher)
+        return Sending(blob, location, reason, source, destination, pace, watcher)
     report = BlobReport(blob.digest, blob.size, way)
     watcher.finished(report)
     return report
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Lets a blob's bytes travel, through an upload that is open.
+
+    When several copies send the same blob to the same place at the same time, one of them sends it
+    for all. Should it fail, the others try for themselves: they have other sources and deadlines.
+    """
+
+    blob: Blob
+    location: str
+    reason: str
+    source: RepositoryClient
+    destination: RepositoryClient
+    pace: Pace
+    watcher: Watcher
+
+    @cached_property
+    def limits(self) -> frozenset[HostLimit]:
+        """The limits of the hosts that it takes part in."""
+        sides = (self.source, self.destination)
+        return frozenset(side.transport.limit(side.repository.host) for side in sides)
+
+    def __call__(self) -> BlobReport:
+        """Let them travel.
+
+        Raises:
+            CannotFinish: No attempt has the time for it.
+            Retryable: A registry failed, or time is up.
+        """
+        passage = Passage(self.blob, self.source, self.destination, self.pace, self.watcher)
+        report = self._sent(passage)
+        self.watcher.finished(report)
+        return report
+
+    def _sent(self, passage: Passage) -> BlobReport:
+        blob = self.blob
+        sent: list[Blob] = []
+
+        def send() -> None:
+            if not (self.pace.lasts > _LONG_SECONDS and self.destination.has_blob(blob.digest)):
+                passage.take(self.location)
+                sent.append(blob)
+
+        try:
+            with keeping(self.pace.deadline):
+                _under_way.do((self.destination.repository, blob.digest), send)
+        except NotFound:
+            if not blob.external:
+                raise
+            reason = "it is kept elsewhere, as its manifest says"
+            return BlobReport(blob.digest, blob.size, Way.LEFT_OUT, passage.retries, reason)
+        if not sent:
+            return BlobReport(blob.digest, blob.size, Way.PRESENT, reason=self.reason)
+        return BlobReport(blob.digest, blob.size, Way.COPIED, passage.retries, self.reason)
 
 
 def _mount(
@@ -70,39 +129,3 @@ def _ask(blob: Blob, destination: RepositoryClient) -> str | None:
     if blob.size > _WORTH_ASKING and destination.has_blob(blob.digest):
         return None
     return destination.mount(blob, None)
-
-
-def _send(blob: Blob, location: str, reason: str, passage: Passage, watcher: Watcher) -> BlobReport:
-    """Let a blob's bytes travel.
-
-    When several copies send the same blob to the same place at the same time, one of them sends it
-    for all.
-
-    Raises:
-        Retryable: A registry failed.
-    """
-    own: list[BlobReport] = []
-
-    def task() -> BlobReport:
-        own.append(_sent(blob, location, reason, passage))
-        return own[0]
-
-    report = _under_way.do((passage.destination.repository, blob.digest), task)
-    if not own and report.way is not Way.LEFT_OUT:
-        report = msgspec.structs.replace(report, way=Way.PRESENT, retries=0)
-    watcher.finished(report)
-    return report
-
-
-def _sent(blob: Blob, location: str, reason: str, passage: Passage) -> BlobReport:
-    if blob.content is not None:
-        passage.destination.upload(location, blob, [blob.content])
-        return BlobReport(blob.digest, blob.size, Way.COPIED, reason=reason)
-    try:
-        passage.take(location)
-    except NotFound:
-        if not blob.external:
-            raise
-        reason = "it is kept elsewhere, as its manifest says"
-        return BlobReport(blob.digest, blob.size, Way.LEFT_OUT, passage.retries, reason)
-    return BlobReport(blob.digest, blob.size, Way.COPIED, passage.retries, reason)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
+from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
 from promotion.registry.pages import next_page
 from promotion.registry.reference import (
@@ -21,7 +23,8 @@ from promotion.registry.reference import (
     digest_of,
     parse_digest,
 )
-from promotion.registry.transport import Request, Response, Transport
+from promotion.registry.retry import Tries
+from promotion.registry.transport import Request, Response, Transport, no_answer
 
 if TYPE_CHECKING:
     import urllib3
@@ -60,6 +63,12 @@ class RepositoryClient:
         self.deadline = deadline
         self.transport = transport
         self.scopes = scopes or (f"repository:{repository.path}:pull",)
+
+    def until(self, deadline: Deadline) -> Self:
+        """The same repository as the same identity, with another deadline."""
+        other = copy.copy(self)
+        other.deadline = deadline
+        return other
 
     def manifest(self, name: str) -> Manifest:
         """Fetch the manifest that a tag or a digest names.
@@ -162,8 +171,15 @@ class RepositoryClient:
         return self._ask("HEAD", f"blobs/{digest}", attempted, accept=_FOUND_OR_NOT).status == 200
 
     @contextmanager
-    def blob(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+    def blob(
+        self, blob: Blob, start: int = 0, tries: Tries | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """Read a blob, from a byte onwards, piece by piece, without holding it in memory.
+
+        Args:
+            blob: What to read.
+            start: The number of the first byte that is wanted.
+            tries: How often it may still be asked for; default: as often as anything.
 
         Raises:
             NotFound: The repository does not have it.
@@ -176,7 +192,7 @@ class RepositoryClient:
             headers={"Range": f"bytes={start}-"} if start else {},
             accept=frozenset({206, 200}),
         )
-        with self.transport.stream(request) as answer:
+        with self.transport.stream(request, tries) as answer:
             skipped = start if answer.status == 200 else 0
             yield _pieces(answer, request, skipped)
 
@@ -359,16 +375,17 @@ def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) ->
     from urllib3.exceptions import HTTPError
 
     try:
-        while piece := answer.read(_PIECE):
+        while piece := read_piece(answer, _PIECE):
             if skipped:
                 piece, skipped = piece[skipped:], max(0, skipped - len(piece))
                 if not piece:
                     continue
             yield piece
+        if request.deadline.left <= 0:
+            # What was cut looks as if it had ended, where no length is stated.
+            raise no_answer(request, TimeoutError())
     except HTTPError as error:
-        raise RegistryUnavailable(
-            f"Could not {request.attempted} to its end: {request.host} broke off ({error})"
-        ) from error
+        raise no_answer(request, error, "broke off") from error
 
 
 class _TagList(msgspec.Struct):

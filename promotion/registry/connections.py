@@ -1,19 +1,22 @@
 """Connections to hosts: bounded pools that the whole process shares, TLS, proxies, time-outs.
 
 Certificates are checked against the system's authorities, or those that SSL_CERT_FILE and
-SSL_CERT_DIR name; HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.
+SSL_CERT_DIR name; HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured. The pools themselves are in
+pools.py, with all that needs urllib3.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from promotion.deadline import NEVER, Deadline
-from promotion.errors import RegistryUnavailable
+from promotion.deadline import NEVER, Deadline, current, keeping
+from promotion.errors import DeadlineExceeded, RegistryUnavailable
 from promotion.registry import parallel
 from promotion.registry.fetch import Answer
 from promotion.registry.limits import HostLimit
@@ -26,9 +29,9 @@ _REQUESTS_PER_HOST = parallel.REQUESTS + parallel.LOOK_UPS
 # both, and for all requests, no stream inside one registry waits for another.
 _CONNECTIONS_PER_HOST = _REQUESTS_PER_HOST + 2 * parallel.STREAMS
 
-_HOSTS = 32
-_CONNECT_SECONDS = 5
 _SILENCE_SECONDS = 60
+_LONGEST_FETCH_SECONDS = 60
+_MOMENT_SECONDS = 0.1
 _LONGEST_ANSWER = 1024 * 1024
 _NEVER_BY_PROXY = frozenset({"metadata.google.internal", "169.254.169.254"})
 
@@ -41,13 +44,13 @@ class Connections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._limits: dict[str, HostLimit] = {}
-        self._proxies: dict[str, urllib3.ProxyManager] = {}
+        self._proxies: dict[str, urllib3.PoolManager] = {}
 
     def limit(self, host: str) -> HostLimit:
         """The limit of a host, the same for all who ask."""
         with self._lock:
             if host not in self._limits:
-                self._limits[host] = HostLimit(host, _REQUESTS_PER_HOST)
+                self._limits[host] = HostLimit(host, _REQUESTS_PER_HOST, parallel.STREAMS)
             return self._limits[host]
 
     def open(
@@ -60,38 +63,59 @@ class Connections:
     ) -> urllib3.BaseHTTPResponse:
         """Send a request, and return the answer as soon as its headers are there.
 
-        Redirects are not followed, nothing is decoded, and nothing is tried again.
+        Redirects are not followed, nothing is decoded, and nothing is tried again. When the
+        deadline passes before the headers are there, the connection is cut; without one, the
+        deadline of what is being done counts.
         """
-        return self._pools(url).request(
-            method,
-            url,
-            headers=headers,
-            body=body,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-            timeout=_timeout(deadline),
-        )
+        deadline = current() if deadline is NEVER else deadline
+        silence = max(min(_SILENCE_SECONDS, deadline.left), 0.001)
+        with keeping(deadline):
+            return self._pools(url).request(
+                method,
+                url,
+                headers=headers,
+                body=body,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=silence,
+                pool_timeout=silence,
+            )
 
     def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """Send a request that is no registry's, such as one to a token endpoint; read the answer.
 
+        It may take a minute, or as long as there is time for what is being done.
+
         Raises:
+            DeadlineExceeded: There is no time left.
             RegistryUnavailable: There is no answer.
         """
         from urllib3.exceptions import HTTPError
 
+        host = urlsplit(url).netloc.rpartition("@")[2]
         try:
-            answer = self.open(method, url, headers, body)
-            content = answer.read(_LONGEST_ANSWER)
+            return self._fetch(method, url, headers, body)
+        except HTTPError as error:
+            if current().left <= 0:
+                raise DeadlineExceeded(
+                    f"The time for this attempt is used up, waiting for {host}"
+                ) from error
+            raise RegistryUnavailable(f"{host} gave no answer ({error})") from error
+
+    def _fetch(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        deadline = current().within(_LONGEST_FETCH_SECONDS)
+        answer = self.open(method, url, headers, body, deadline)
+        try:
+            content = read(answer, _LONGEST_ANSWER, deadline)
+        finally:
             if answer.length_remaining != 0:
                 answer.close()
             answer.release_conn()
-        except HTTPError as error:
-            host = urlsplit(url).netloc.rpartition("@")[2]
-            raise RegistryUnavailable(f"{host} gave no answer ({error})") from error
         return Answer(answer.status, answer.headers, content)
 
     def close(self) -> None:
@@ -103,10 +127,9 @@ class Connections:
 
     @cached_property
     def _direct(self) -> urllib3.PoolManager:
-        # Loaded on first use: it is a tenth of the function's time to its first answer.
-        import urllib3
+        from promotion.registry import pools
 
-        return urllib3.PoolManager(**_OPTIONS)
+        return pools.direct(_CONNECTIONS_PER_HOST)
 
     def _pools(self, url: str) -> urllib3.PoolManager:
         # Loaded on first use, as urllib3 is.
@@ -116,24 +139,52 @@ class Connections:
         proxy = getproxies().get(parts.scheme)
         if not proxy or parts.hostname in _NEVER_BY_PROXY or proxy_bypass(parts.netloc):
             return self._direct
-        import urllib3
+        from promotion.registry import pools
 
         with self._lock:
             if proxy not in self._proxies:
-                self._proxies[proxy] = urllib3.ProxyManager(proxy, **_OPTIONS)
+                self._proxies[proxy] = pools.by_proxy(proxy, _CONNECTIONS_PER_HOST)
             return self._proxies[proxy]
 
 
-_OPTIONS: dict[str, Any] = {
-    "num_pools": _HOSTS,
-    "maxsize": _CONNECTIONS_PER_HOST,
-    "block": True,
-    "retries": False,
-}
+@contextmanager
+def reading(answer: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[None]:
+    """Read an answer, no longer than until the deadline: then the connection is cut."""
+    from promotion.registry import pools
+
+    with deadline.ending(partial(pools.cut, answer)):
+        yield
 
 
-def _timeout(deadline: Deadline) -> urllib3.Timeout:
-    import urllib3
+def read(answer: urllib3.BaseHTTPResponse, most: int, deadline: Deadline) -> bytes:
+    """An answer, or so many bytes of it at most.
 
-    left = max(deadline.left, 0.001)
-    return urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=min(_SILENCE_SECONDS, left))
+    Raises:
+        urllib3.exceptions.HTTPError: It breaks off, or the deadline passes.
+    """
+    from urllib3.exceptions import TimeoutError as TimedOut
+
+    with reading(answer, deadline):
+        content = answer.read(most)
+    # Where no length is stated, an answer that was cut looks as if it had ended.
+    if deadline.left <= 0:
+        raise TimedOut("there was no time left to read it")
+    return content
+
+
+def read_piece(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """What comes in a moment: enough to be worth its handling, soon enough to show how it goes.
+
+    Empty at the end.
+
+    Raises:
+        urllib3.exceptions.HTTPError: The answer breaks off.
+    """
+    parts: list[bytes] = []
+    until = time.monotonic() + _MOMENT_SECONDS
+    while most and (part := answer.read1(most)):
+        parts.append(part)
+        most -= len(part)
+        if time.monotonic() >= until:
+            break
+    return b"".join(parts)

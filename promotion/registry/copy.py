@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from enum import Enum
 from functools import partial
+from threading import TIMEOUT_MAX
 from typing import Any, Protocol
 
 from promotion.errors import AccessDenied, NotFound, RegistryRefused
 from promotion.registry import parallel
-from promotion.registry.blobs import Outcome, bring
+from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import INDEX_TYPES, Blob, Descriptor, Manifest, successors
 from promotion.registry.order import Kind, Order, Vertex, Writing
@@ -49,7 +50,7 @@ class Bring(Protocol):
         destination: RepositoryClient,
         pace: Pace,
         watcher: Watcher,
-    ) -> Outcome:
+    ) -> BlobReport | Sending:
         """Bring it there, or say what it takes."""
 
 
@@ -108,14 +109,15 @@ class _Walk:
         bring: Bring,
     ) -> None:
         self._image = image
-        self._source = source
-        self._destination = destination
-        self._attachments = attachments or AllAttachments(source)
+        self._pace = Pace(destination.deadline)
+        self._source = source.until(self._pace.deadline)
+        self._destination = destination.until(self._pace.deadline)
+        self._attachments = attachments or AllAttachments(self._source)
         self._bring = partial(
             bring,
-            source=source,
-            destination=destination,
-            pace=Pace(destination.deadline),
+            source=self._source,
+            destination=self._destination,
+            pace=self._pace,
             watcher=watcher,
         )
         self._order = Order()
@@ -163,16 +165,20 @@ class _Walk:
 
     def _until_nothing_is_pending(self) -> None:
         while self._pending:
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            left = min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX)
+            done, _ = wait(self._pending, left, return_when=FIRST_COMPLETED)
+            if not done:
+                # A blob may still be waiting for its turn to travel.
+                raise self._pace.out_of_time()
             for future in done:
                 then = self._pending.pop(future)
                 then(future.result())
 
     def _abandon(self) -> None:
-        """After an error: what has not begun is dropped, what has begun is waited for."""
-        for future in self._pending:
-            future.cancel()
-        wait(self._pending)
+        """After an error: what has not begun is dropped, what has begun ends at once."""
+        begun = [future for future in self._pending if not future.cancel()]
+        self._pace.abandon()
+        wait(begun)
 
     # The way down: from a manifest to what it points to.
 
@@ -192,8 +198,8 @@ class _Walk:
         for child in children:
             self._look_up(child)
 
-    def _brought(self, outcome: Outcome) -> None:
-        if callable(outcome):
+    def _brought(self, outcome: BlobReport | Sending) -> None:
+        if isinstance(outcome, Sending):
             self._pending[parallel.start_stream(outcome)] = self._brought
             return
         self._reports.append(outcome)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from promotion.deadline import Cancellation
 from promotion.errors import (
     AccessDenied,
     RegistryRefused,
@@ -59,18 +60,15 @@ class AllAttachments:
     """Finds everything; asks once for each manifest, however often it is told to begin.
 
     Used as a context, it leaves no look-up running behind.
-
-    Args:
-        source: Where to look.
-        left_behind: The artifact types of referrers that are to stay where they are.
     """
 
-    def __init__(self, source: RepositoryClient, left_behind: frozenset[str] = frozenset()) -> None:
+    def __init__(self, source: RepositoryClient) -> None:
         self._source = source
-        self._left_behind = left_behind
+        self._unwanted = Cancellation()
         self._begun: dict[Digest, Attached] = {}
 
     def __enter__(self) -> Self:
+        self._source = self._source.until(self._source.deadline.unless(self._unwanted))
         return self
 
     def __exit__(
@@ -82,25 +80,21 @@ class AllAttachments:
         begun = self._begun.values()
         futures: list[Future[Any]] = [each.referrers for each in begun if each.referrers]
         futures += [future for each in begun for future in each.tags.values()]
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        begun_too = [future for future in futures if not future.cancel()]
+        self._unwanted.call()
+        wait(begun_too)
 
     def look_up(self, digest: Digest) -> Attached:
         """Begin to look up referrers and cosign's tags, all at once."""
         if digest not in self._begun:
             self._begun[digest] = Attached(
-                parallel.start_look_up(partial(self._wanted, digest)),
+                parallel.start_look_up(partial(list_referrers, self._source, digest)),
                 {
                     tag: parallel.start_look_up(partial(self._source.find, tag))
                     for tag in cosign_tags(digest)
                 },
             )
         return self._begun[digest]
-
-    def _wanted(self, digest: Digest) -> list[Descriptor]:
-        listed = list_referrers(self._source, digest)
-        return [each for each in listed if each.artifact_type not in self._left_behind]
 
 
 class NoAttachments(AbstractContextManager["NoAttachments", None]):

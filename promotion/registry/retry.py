@@ -15,6 +15,9 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from promotion import deadline
+from promotion.errors import PromotionError, RegistryUnavailable
+
 _LONGEST_RETRY_AFTER = 24 * 60 * 60
 
 
@@ -35,6 +38,31 @@ class Patience(msgspec.Struct, frozen=True):
         return min(doubled, self.longest_pause) * random.uniform(0.5, 1)
 
 
+class Tries:
+    """The tries that one piece of work has: one budget, over as many requests as it takes."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._failed = 0
+
+    def failed(self, error: PromotionError) -> None:
+        """Wait before the next try.
+
+        Raises:
+            The error itself, when there is to be no other try, or no time for the pause.
+        """
+        self._failed += 1
+        wanted = error.retry_after if isinstance(error, RegistryUnavailable) else None
+        pause = self._patience.pause(self._failed, wanted)
+        if pause is None or pause >= deadline.current().left:
+            raise error
+        wait(pause)
+
+    def got_on(self) -> None:
+        """A try has brought something on its way, and is no failed one."""
+        self._failed = 0
+
+
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """The seconds that an answer asks to be left alone for (RFC 9110, 10.2.3), if it does."""
     text = headers.get("Retry-After", "").strip()
@@ -52,4 +80,4 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 def wait(seconds: float) -> None:
     """Wait before the next try; a function of its own, so that a test can watch the clock."""
-    threading.Event().wait(seconds)
+    deadline.current().wait(threading.Event(), seconds)

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator
-from itertools import count
 
-from promotion.errors import ContentMismatch, NotFound, PromotionError, RegistryUnavailable
-from promotion.registry import retry
+from promotion.deadline import keeping
+from promotion.errors import (
+    ContentMismatch,
+    NotFound,
+    PromotionError,
+    RegistryUnavailable,
+    Retryable,
+)
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob
 from promotion.registry.pace import Pace
 from promotion.registry.reference import algorithm_of
 from promotion.registry.report import Watcher
+from promotion.registry.retry import Tries
 
 
 class Passage:
@@ -31,10 +37,10 @@ class Passage:
         pace: Pace,
         watcher: Watcher,
     ) -> None:
-        self.source = source
-        self.destination = destination
         self.retries = 0
         self._blob = blob
+        self._source = source
+        self._destination = destination
         self._pace = pace
         self._watcher = watcher
 
@@ -42,33 +48,40 @@ class Passage:
         """Bring the blob over, through an upload that is open already.
 
         Raises:
+            CannotFinish: Time is up, and would be in every attempt.
             ContentMismatch: The source's bytes do not have the blob's digest or length.
-            Retryable: A registry failed more often than there is patience for.
+            Retryable: Time is up, or a registry failed more often than there is patience for.
         """
-        arrived = False
         try:
-            self._take(location)
-            arrived = True
+            with keeping(self._pace.deadline):
+                self._take(location)
+        except Retryable as error:
+            if self._pace.deadline.left <= 0:
+                raise self._pace.out_of_time() from error
+            raise
         finally:
-            self._pace.ended(self._blob, arrived)
+            self._pace.ended(self._blob)
 
     def _take(self, location: str) -> None:
-        for tried in count(1):
+        tries = self._destination.transport.tries()
+        while True:
             pieces = self._pieces()
             try:
-                self.destination.upload(location, self._blob, pieces)
+                self._destination.upload(location, self._blob, pieces)
                 return
             except _SourceFailed as error:
                 raise error.cause from error.cause.__cause__
             except (RegistryUnavailable, NotFound, ContentMismatch) as error:
-                self._pause(self.destination, tried, error)
+                self._try_again(tries, error)
             finally:
                 pieces.close()
-            location = self.destination.start_upload(self._blob)
-        raise AssertionError("count does not end")
+            location = self._destination.start_upload(self._blob)
 
     def _pieces(self) -> Generator[bytes, None, None]:
         """The blob's bytes, once they are known to be its own."""
+        if self._blob.content is not None:
+            yield self._blob.content
+            return
         try:
             yield from self._checked()
         except PromotionError as error:
@@ -93,7 +106,7 @@ class Passage:
             held_back = piece
         if length != blob.size or whole.hexdigest() != blob.digest.partition(":")[2]:
             raise ContentMismatch(
-                f"{self.source.repository} sent bytes for {blob.digest} that are not"
+                f"{self._source.repository} sent bytes for {blob.digest} that are not"
                 f" {blob.size} bytes long or do not have that digest; the upload was abandoned"
             )
         yield held_back
@@ -101,30 +114,23 @@ class Passage:
     def _read(self) -> Iterator[bytes]:
         """All bytes from the source, over as many answers as it takes."""
         read = 0
-        tried = 0
+        tries = self._source.transport.tries()
         while True:
-            begun_at = read
             try:
-                with self.source.blob(self._blob, start=read) as pieces:
+                with self._source.blob(self._blob, read, tries) as pieces:
                     for piece in pieces:
+                        tries.got_on()
                         read += len(piece)
                         yield piece
                 return
             except RegistryUnavailable as error:
                 if read >= self._blob.size:
                     return
-                # An answer that brought something on its way is no failed try.
-                tried = 1 if read > begun_at else tried + 1
-                self._pause(self.source, tried, error)
+                self._try_again(tries, error)
 
-    def _pause(self, side: RepositoryClient, tried: int, error: Exception) -> None:
-        """Wait before the next try, or raise the error where there is to be none."""
-        wanted = error.retry_after if isinstance(error, RegistryUnavailable) else None
-        pause = side.transport.patience.pause(tried, wanted)
-        if pause is None or pause >= side.deadline.left:
-            raise error
+    def _try_again(self, tries: Tries, error: PromotionError) -> None:
+        tries.failed(error)
         self.retries += 1
-        retry.wait(pause)
 
 
 class _SourceFailed(Exception):

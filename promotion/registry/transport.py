@@ -9,26 +9,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import count
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from promotion import __version__
-from promotion.deadline import NEVER, Deadline
-from promotion.errors import RegistryRefused, RegistryUnavailable, RegistryUntrusted, Retryable
-from promotion.registry import retry
+from promotion.deadline import NEVER, Deadline, keeping
+from promotion.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    RegistryRefused,
+    RegistryUnavailable,
+    RegistryUntrusted,
+    Retryable,
+)
 from promotion.registry.auth import Authenticator
-from promotion.registry.connections import Body, Connections
+from promotion.registry.connections import Body, Connections, read, reading
+from promotion.registry.limits import HostLimit
 from promotion.registry.reference import is_loopback
 from promotion.registry.refusal import refusal
-from promotion.registry.retry import Patience
+from promotion.registry.retry import Patience, Tries
 
 if TYPE_CHECKING:
     import urllib3
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_DENIALS = frozenset({401, 403})
 _THROTTLING = frozenset({429, 503})
 _MOST_REDIRECTS = 5
 _LONGEST_ANSWER = 64 * 1024
@@ -94,51 +102,67 @@ class Transport:
         Raises:
             AccessDenied, NotFound, RegistryRefused, RegistryUnavailable: By the status, when it is
                 not one that the request accepts; RegistryUnavailable also when there is no answer.
-            DeadlineExceeded: The host wants to be left alone for longer than there is time.
+            DeadlineExceeded: There is no time left, or the host wants to be left alone for longer.
         """
-        return self._patiently(request, lambda: self._exchange(request, most))
+        return self._patiently(request, self.tries(), partial(self._exchange, request, most))
 
     @contextmanager
-    def stream(self, request: Request) -> Iterator[urllib3.BaseHTTPResponse]:
+    def stream(
+        self, request: Request, tries: Tries | None = None
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send a request and hand out the answer while it arrives.
 
+        Args:
+            request: What to send.
+            tries: How often it may still be sent; default: as often as any request.
+
         Raises:
-            AccessDenied, NotFound, RegistryRefused, RegistryUnavailable: As for send, until the
-                answer begins; what happens after that is the reader's to deal with.
+            AccessDenied, DeadlineExceeded, NotFound, RegistryRefused, RegistryUnavailable: As for
+                send, until the answer begins.
+            urllib3.exceptions.HTTPError: The answer breaks off, or time is up; ``no_answer`` tells
+                what that means.
         """
-        answer = self._patiently(request, lambda: self._open(request))
+        answer = self._patiently(request, tries or self.tries(), partial(self._open, request))
         try:
-            yield answer
+            with reading(answer, request.deadline):
+                yield answer
         finally:
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
+
+    def tries(self) -> Tries:
+        """The tries that a piece of work has, such as a request or the reading of a blob."""
+        return Tries(self.patience)
+
+    def limit(self, host: str) -> HostLimit:
+        """How much a host gets at once."""
+        return self._connections.limit(host)
 
     def close(self) -> None:
         """Close the connections, for all who share them."""
         self._connections.close()
 
-    def _patiently(self, request: Request, attempt: Callable[[], Result]) -> Result:
-        for tried in count(1):
-            try:
-                return attempt()
-            except RegistryUnavailable as error:
-                pause = self.patience.pause(tried, error.retry_after)
-                if pause is None or pause >= request.deadline.left or not request.repeatable:
-                    raise
-            retry.wait(pause)
-        raise AssertionError("count does not end")
+    def _patiently(self, request: Request, tries: Tries, attempt: Callable[[], Result]) -> Result:
+        with keeping(request.deadline):
+            while True:
+                try:
+                    return attempt()
+                except RegistryUnavailable as error:
+                    if not request.repeatable:
+                        raise
+                    tries.failed(error)
 
     def _exchange(self, request: Request, most: int) -> Response:
         from urllib3.exceptions import HTTPError
 
-        with self._connections.limit(request.host).slot(request.deadline):
+        with self._turn(request):
             answer = self._open(request)
             try:
                 stated = answer.length_remaining or 0
-                content = answer.read(most + 1) if stated <= most else None
+                content = read(answer, most + 1, request.deadline) if stated <= most else None
             except HTTPError as error:
-                raise _no_answer(request, error) from error
+                raise no_answer(request, error) from error
             finally:
-                _hand_back(answer)
+                _hand_back(answer, request.deadline)
         if content is not None and len(content) <= most and answer.length_remaining:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: the answer of {request.host} ended early"
@@ -149,41 +173,51 @@ class Transport:
             )
         return Response(answer.status, answer.headers, content)
 
+    def _turn(self, request: Request) -> AbstractContextManager[None]:
+        # What streams takes minutes, and has a turn of its own kind, which it got before it began.
+        limit = self.limit(request.host)
+        return limit.slot(request.deadline) if request.repeatable else nullcontext()
+
     def _open(self, request: Request) -> urllib3.BaseHTTPResponse:
         """The answer, if its status is one that the request accepts."""
         from urllib3.exceptions import HTTPError
 
-        limit = self._connections.limit(request.host)
+        limit = self.limit(request.host)
         limit.await_quiet(request.deadline)
         began = time.monotonic()
         try:
-            answer = self._authorised(request)
+            answer, elsewhere = self._authorised(request)
         except HTTPError as error:
-            raise _no_answer(request, error) from error
+            raise no_answer(request, error) from error
         if answer.status in request.accept:
             limit.succeeded()
             return answer
-        refused = refusal(request.host, request.attempted, answer)
-        _hand_back(answer)
+        if answer.status in _DENIALS and elsewhere:
+            _hand_back(answer, request.deadline)
+            raise _denied_elsewhere(request, answer.status, elsewhere)
+        with reading(answer, request.deadline):
+            refused = refusal(request.host, request.attempted, answer)
+        _hand_back(answer, request.deadline)
         if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
             limit.throttled(began, refused.retry_after or 0.0)
         raise refused
 
-    def _authorised(self, request: Request) -> urllib3.BaseHTTPResponse:
+    def _authorised(self, request: Request) -> _Answered:
         """Send with what there is to show; after a 401, once more with something better."""
         header = self._authenticator.authorization(request.host, request.scopes)
-        answer = self._follow(request, header)
-        if answer.status != 401:
-            return answer
+        answered = self._follow(request, header)
+        answer = answered.answer
+        if answer.status != 401 or answered.elsewhere:
+            return answered
         challenge = answer.headers.get("WWW-Authenticate", "")
         try:
             better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
         except BaseException:
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
             raise
         if better is None or better == header:
-            return answer
-        _hand_back(answer)
+            return answered
+        _hand_back(answer, request.deadline)
         if not request.repeatable:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: the access token ended on the way; there is a new"
@@ -191,20 +225,22 @@ class Transport:
             )
         return self._follow(request, better)
 
-    def _follow(self, request: Request, authorization: str | None) -> urllib3.BaseHTTPResponse:
-        url = urljoin(f"{_scheme(request.host)}://{request.host}", request.url)
+    def _follow(self, request: Request, authorization: str | None) -> _Answered:
+        registry = f"{'http' if is_loopback(request.host) else 'https'}://{request.host}/"
+        url = urljoin(registry, request.url)
         # Location may lead an upload to another host, which is not to see the credential.
-        own = url.startswith(f"{_scheme(request.host)}://{request.host}/")
-        shown = {"Authorization": authorization} if authorization and own else {}
+        is_elsewhere = not url.startswith(registry)
+        shown = {"Authorization": authorization} if authorization and not is_elsewhere else {}
         answer = self._send(request, url, shown)
         for _ in range(_MOST_REDIRECTS):
             if request.method not in ("GET", "HEAD") or answer.status not in _REDIRECTS:
-                return answer
+                break
             url = urljoin(url, answer.headers.get("Location", ""))
-            _hand_back(answer)
+            _hand_back(answer, request.deadline)
             # A redirect leads to a download that carries its own authorisation in its URL.
+            is_elsewhere = True
             answer = self._send(request, url, {})
-        return answer
+        return _Answered(answer, urlsplit(url).netloc.rpartition("@")[2] if is_elsewhere else "")
 
     def _send(
         self, request: Request, url: str, authorization: Mapping[str, str]
@@ -213,29 +249,45 @@ class Transport:
         return self._connections.open(request.method, url, headers, request.body, request.deadline)
 
 
+class _Answered(NamedTuple):
+    """An answer, and who gave it, if that was not the registry but whom it leads to."""
+
+    answer: urllib3.BaseHTTPResponse
+    elsewhere: str
+
+
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}
 
 
-def _hand_back(answer: urllib3.BaseHTTPResponse) -> None:
+def _hand_back(answer: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
     """Make the connection usable again if what is left of the answer is short; else close it."""
     left = answer.length_remaining
-    if left is None or left > _LONGEST_ANSWER:
+    if left is None or left > _LONGEST_ANSWER or deadline.left <= 0:
         answer.close()
     else:
-        answer.drain_conn()
+        with reading(answer, deadline):
+            answer.drain_conn()
     answer.release_conn()
 
 
-def _no_answer(request: Request, error: Exception) -> Retryable:
+def no_answer(request: Request, error: Exception, happened: str = "gave no answer") -> Retryable:
+    """What it means that an answer did not come, or not all of it."""
+    if request.deadline.left <= 0:
+        return DeadlineExceeded(
+            f"Could not {request.attempted} in the time that there was for this attempt"
+        )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return RegistryUntrusted(
             f"Could not {request.attempted}: the certificate of {request.host} is not trusted"
             f" ({error}); name its authority's file in SSL_CERT_FILE"
         )
     return RegistryUnavailable(
-        f"Could not {request.attempted}: {request.host} gave no answer ({error})"
+        f"Could not {request.attempted}: {request.host} {happened} ({error})"
     )
 
 
-def _scheme(host: str) -> str:
-    return "http" if is_loopback(host) else "https"
+def _denied_elsewhere(request: Request, status: int, elsewhere: str) -> AccessDenied:
+    return AccessDenied(
+        f"Could not {request.attempted}: {request.host} leads to {elsewhere}, which answered"
+        f" {status}. It was shown no credential: where a registry leads to has to do without one"
+    )

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pytest
@@ -337,6 +338,42 @@ def test_a_copy_stops_at_its_deadline(course: Course) -> None:
     course.near.heal()
     course.copy()
     course.assert_whole()
+
+
+def test_time_that_a_source_wastes_ends_at_the_deadline(course: Course) -> None:
+    """A byte now and then keeps nobody: the copy ends, to be tried again, and the next is whole."""
+    course.near.inject(Rule(Drip(size=1, seconds=0.01), path="/blobs/sha256", times=None))
+    with pytest.raises(DeadlineExceeded):
+        course.copy(Deadline.after(0.5))
+    course.assert_untagged()
+    course.near.heal()
+    course.copy()
+    course.assert_whole()
+
+
+@pytest.mark.parametrize(("side", "method"), [("near", "GET"), ("far", "PUT")])
+def test_a_copy_that_fails_waits_for_nothing_that_is_held(
+    course: Course, side: str, method: str
+) -> None:
+    """Its error is told while another blob's bytes are stuck, at either end."""
+    proxy: Proxy = getattr(course, side)
+    proxy.inject(Rule(Hold("blob"), method=method, path="/blobs/", times=1))
+    refused: Future[Copied] = Future()
+
+    def copy_and_fail() -> None:
+        try:
+            refused.set_result(course.copy())
+        except Permanent as error:
+            refused.set_exception(error)
+
+    proxy.inject(Rule(Answer(413), method=method, path="/blobs/", first=2, times=None))
+    worker = threading.Thread(target=copy_and_fail)
+    worker.start()
+    assert proxy.await_held("blob")
+    with pytest.raises(Permanent, match="answered 413"):
+        refused.result(30)
+    worker.join()
+    course.assert_untagged()
 
 
 def test_no_tag_is_seen_while_anything_is_missing(course: Course) -> None:

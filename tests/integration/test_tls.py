@@ -5,6 +5,7 @@ The registry is called registry.example; a proxy of the test's own knows where t
 
 from __future__ import annotations
 
+import base64
 import os
 import select
 import socket
@@ -118,18 +119,22 @@ class Tunnel:
 
     url: str
     asked: list[str]
+    shown: list[str]
 
 
 @pytest.fixture
 def tunnel(secure_registry: Service) -> Iterator[Tunnel]:
     """A proxy that knows where the registry is."""
     asked: list[str] = []
+    shown: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             asked.append(self.rfile.readline().decode().split()[1])
-            while self.rfile.readline().strip():
-                pass
+            while line := self.rfile.readline().strip():
+                name, _, value = line.decode().partition(": ")
+                if name.lower() == "proxy-authorization":
+                    shown.append(value)
             address = ("127.0.0.1", secure_registry.port)
             with socket.create_connection(address) as upstream:
                 self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
@@ -141,7 +146,7 @@ def tunnel(secure_registry: Service) -> Iterator[Tunnel]:
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield Tunnel(f"http://127.0.0.1:{server.server_address[1]}", asked)
+        yield Tunnel(f"http://127.0.0.1:{server.server_address[1]}", asked, shown)
         server.shutdown()
         thread.join()
 
@@ -185,6 +190,18 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     back = promotion("copy", f"{NAME}/{name}:1.0", f"{image}-back", **trusted)
     assert back.returncode == 0, back.stderr
     assert set(tunnel.asked) == {f"{NAME}:443"}
+
+
+def test_a_proxy_is_shown_its_password_and_nobody_else_is(
+    image: str, authority: Authority, tunnel: Tunnel, name: str
+) -> None:
+    """It goes with the request for a tunnel, not through it, and to no screen."""
+    proxy = tunnel.url.replace("://", "://user:p%40ss@")
+    trusted = {"SSL_CERT_FILE": str(authority.authority), "HTTPS_PROXY": proxy}
+    there = promotion("copy", image, f"{NAME}/{name}:1.0", LOG_LEVEL="DEBUG", **trusted)
+    assert there.returncode == 0, there.stderr
+    assert set(tunnel.shown) == {"Basic " + base64.b64encode(b"user:p@ss").decode()}
+    assert not any(secret in there.stdout + there.stderr for secret in ("p%40ss", "p@ss"))
 
 
 def test_an_unknown_authority_is_refused(image: str, tunnel: Tunnel, name: str) -> None:

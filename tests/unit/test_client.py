@@ -17,7 +17,7 @@ from promotion.errors import (
     Retryable,
     UnsupportedContent,
 )
-from promotion.registry.auth import RegistryAuthenticator
+from promotion.registry.auth import RegistryAuthenticator, Scopes
 from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.connections import Connections
 from promotion.registry.credentials import GivenToken
@@ -127,6 +127,48 @@ def test_redirects_are_followed_without_authorization(transport: Transport) -> N
             assert server.asked[0].headers["Authorization"] == "Bearer secret"
         assert "Authorization" not in store.asked[0].headers
     authorised.close()
+    transport.close()
+
+
+class Steadfast:
+    """Shows one credential, and fails whoever wants another."""
+
+    def authorization(self, host: str, scopes: Scopes) -> str | None:  # noqa: ARG002
+        """The credential."""
+        return "Bearer secret"
+
+    def renewed(self, host: str, scopes: Scopes, challenge: str, refused: str | None) -> str | None:
+        """None is to be asked for."""
+        raise AssertionError(f"{host} {scopes} {challenge} {refused}")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_download_that_is_denied_is_not_the_registry_s_denial(status: int) -> None:
+    """A challenge from where a registry leads to renews no token, and is shown none."""
+    challenge = {"WWW-Authenticate": 'Bearer realm="http://127.0.0.1:1/token"'}
+    transport = Transport(Steadfast(), Connections())
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(status, b"", challenge)) as store:
+        location = {"Location": f"http://{store.host}/downloads/1"}
+        with ScriptedServer(Answer(307, b"", location)) as server:
+            text = f"{server.host} leads to {store.host}, which answered {status}"
+            with pytest.raises(AccessDenied, match=text), client(server, transport).blob(blob):
+                pass
+            assert len(server.asked) == 1
+        assert all("Authorization" not in asked.headers for asked in store.asked)
+    transport.close()
+
+
+def test_an_upload_that_is_denied_elsewhere_is_not_the_registry_s_denial() -> None:
+    """The same holds for an upload that a registry wants to have somewhere else."""
+    challenge = {"WWW-Authenticate": 'Bearer realm="http://127.0.0.1:1/token"'}
+    transport = Transport(Steadfast(), Connections())
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(401, b"", challenge)) as store, ScriptedServer() as server:
+        with pytest.raises(AccessDenied, match=f"{server.host} leads to {store.host}"):
+            client(server, transport).upload(f"http://{store.host}/upload", blob, [b"bytes"])
+        assert "Authorization" not in store.asked[0].headers
+        assert server.asked == []
     transport.close()
 
 

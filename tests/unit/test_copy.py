@@ -25,6 +25,7 @@ from promotion.registry.copy import copy
 from promotion.registry.manifest import Blob, Manifest, successors
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.report import Copied, Way
+from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
 
 SHARED = b"a layer that several images share" * 1000
@@ -198,9 +199,11 @@ class Damaged(RepositoryClient):
     damage: Callable[[bytes], Iterable[bytes]]
 
     @contextmanager
-    def blob(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+    def blob(
+        self, blob: Blob, start: int = 0, tries: Tries | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """The blob, damaged."""
-        with super().blob(blob, start) as pieces:
+        with super().blob(blob, start, tries) as pieces:
             yield iter(self.damage(b"".join(pieces)))
 
 

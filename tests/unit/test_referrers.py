@@ -16,7 +16,6 @@ from promotion.registry.copy import complete, copy
 from promotion.registry.manifest import OCI_MANIFEST, Manifest
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.referrers import (
-    AllAttachments,
     NoAttachments,
     cosign_tags,
     list_referrers,
@@ -174,23 +173,6 @@ def test_an_image_that_refers_to_another_is_listed(sides: Sides) -> None:
     sbom = refer(sides.source, image, b"sbom")
     sides.copy(sbom)
     assert sides.listed(image) == {sbom.digest}
-
-
-def test_kinds_that_are_to_stay_are_left_behind(sides: Sides) -> None:
-    """Referrers of a kind that is named do not travel, nor does what refers to them."""
-    mark = "application/vnd.example.mark"
-    image = images.push_image(sides.source, [b"x"])
-    sbom = refer(sides.source, image, b"sbom")
-    left = refer(sides.source, image, b"mark", mark)
-    refer(sides.source, left, b"signature of the mark")
-    mark_of_the_sbom = refer(sides.source, sbom, b"mark", mark)
-    attachments = AllAttachments(sides.source, left_behind=frozenset({mark}))
-    copied = copy(image, sides.source, sides.destination, attachments)
-    sides.destination.put_manifest(image, "1.0")
-    assert copied.referrers == (sbom.digest,)
-    assert sides.listed(image) == {sbom.digest}
-    assert not sides.destination.has_manifest(left.digest)
-    assert not sides.destination.has_manifest(mark_of_the_sbom.digest)
 
 
 def test_what_belongs_to_a_signature_goes_with_it(sides: Sides) -> None:

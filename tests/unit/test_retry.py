@@ -10,13 +10,17 @@ from datetime import UTC, datetime
 import pytest
 
 from dev.anonymous import anonymous_transport
+from dev.registry import EmbeddedRegistry
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import DeadlineExceeded, PromotionError, RegistryUnavailable
 from promotion.registry import retry
+from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.limits import HostLimit
 from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest
+from promotion.registry.pace import Pace
 from promotion.registry.reference import Repository, digest_of
+from promotion.registry.report import Unwatched, Way
 from promotion.registry.retry import Patience, retry_after
 from promotion.registry.transport import Transport
 from tests.unit.scripted import Answer, ScriptedServer
@@ -138,6 +142,35 @@ def test_an_upload_is_not_repeated_by_itself(waits: list[float], transport: Tran
     assert waits == []
 
 
+def test_a_blob_is_asked_for_as_often_as_anything(
+    waits: list[float], transport: Transport, near: EmbeddedRegistry
+) -> None:
+    """Whoever reads it on its way has no patience of their own beside the request's."""
+    destination = RepositoryClient(Repository(near.host, "shop/prod/shop"), transport)
+    with ScriptedServer(Answer(503)) as server:
+        sending = bring(BLOB, client(server, transport), destination, Pace(NEVER), Unwatched())
+        assert isinstance(sending, Sending)
+        with pytest.raises(RegistryUnavailable, match="answered 503"):
+            sending()
+        assert [asked.method for asked in server.asked] == ["GET"] * 5
+    assert len(waits) == 4
+
+
+def test_content_that_is_in_the_manifest_is_sent_again(
+    waits: list[float], transport: Transport
+) -> None:
+    """Its bytes are at hand, and go through another upload if one fails."""
+    opened = Answer(202, b"", {"Location": "/upload"})
+    inline = Blob(digest_of(b"bytes"), 5, content=b"bytes")
+    with ScriptedServer(opened, Answer(503), opened, Answer(201)) as server:
+        repository = client(server, transport)
+        sending = bring(inline, repository.until(NEVER), repository, Pace(NEVER), Unwatched())
+        assert isinstance(sending, Sending)
+        report = sending()
+        assert [asked.method for asked in server.asked] == ["POST", "PUT"] * 2
+    assert (report.way, report.retries, len(waits)) == (Way.COPIED, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
@@ -178,6 +211,18 @@ def test_a_host_that_refuses_gets_less_at_once() -> None:
     for _ in range(200):
         limit.succeeded()
     assert limit.allowed == 16
+
+
+def test_a_host_that_refuses_gets_fewer_streams() -> None:
+    """Their number shrinks and grows with that of the requests, and one may always be."""
+    limit = HostLimit("registry", 48, 16)
+    assert limit.streams == 16
+    for expected in (8, 4, 2, 1, 1, 1):
+        limit.throttled(time.monotonic(), 0)
+        assert limit.streams == expected
+    for _ in range(2000):
+        limit.succeeded()
+    assert limit.streams == 16
 
 
 def test_refusals_of_one_round_count_once() -> None:
