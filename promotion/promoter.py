@@ -123,7 +123,7 @@ class Promoter:
             return None
         self._keep_policy(image.stage.repository, deadline)
         known = self._store.read(result.digest, [repository])
-        return self._store.attach_run(repository, subject, _run(image, result), known)
+        return self._store.attach(repository, subject, _run(image, result), known)
 
     def _attempt(
         self, case: Case, result: TestResult, stated: Digest | None
@@ -181,7 +181,7 @@ class Promoter:
         if not case.records(there, judgement.evidence):
             self._keep_policy(case.next_stage, destination.deadline)
             record = self._new_record(case, judgement.verdict)
-            stated = self._store.attach_record(destination, image, record, there)
+            stated = self._store.attach(destination, image, record, there)
             there = self._store.read(digest, [destination])
             _check_counted(stated, there)
         return case.records(there, judgement.evidence)[0]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
+from promotion.evidence.act import Act
+from promotion.evidence.alert import Alert
+from promotion.evidence.deployment import Deployment
+from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.suite_run import SuiteRun
 from promotion.registry.manifest import Blob, Manifest
@@ -17,10 +22,10 @@ MOST = 200
 
 _LONGEST_REASON = 400
 
-Said = TypeVar("Said", SuiteRun, PromotionRecord)
+Word = TypeVar("Word", bound=Said, covariant=True)
 
 
-class Attested(msgspec.Struct, Generic[Said], frozen=True):
+class Attested(msgspec.Struct, Generic[Word], frozen=True):
     """What a statement says, and where it stands.
 
     Attributes:
@@ -30,7 +35,7 @@ class Attested(msgspec.Struct, Generic[Said], frozen=True):
         bundle: The blob of that manifest.
     """
 
-    said: Said
+    said: Word
     basis: Basis
     manifest: Manifest
     bundle: Blob
@@ -54,26 +59,79 @@ class Ignored(msgspec.Struct, frozen=True):
         return cls(attestation, "".join(each if each.isprintable() else "\ufffd" for each in cut))
 
 
-Read = Attested[SuiteRun] | Attested[PromotionRecord] | Ignored
+Read = Attested[Said] | Ignored
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """All that is stated about an image digest.
+    """All that is stated about an image digest, and about the stage that it is in.
 
     Attributes:
-        overflow: Whether a repository holds more statements than are read.
+        runs: What suites found.
+        records: That it was promoted.
+        ignored: What does not count.
+        overflow: Whether there are more statements than are read.
+        deployments: Since when it runs.
+        alerts: What was said of incidents.
+        acts: What people have decided.
     """
 
     runs: tuple[Attested[SuiteRun], ...] = ()
     records: tuple[Attested[PromotionRecord], ...] = ()
     ignored: tuple[Ignored, ...] = ()
     overflow: bool = False
+    deployments: tuple[Attested[Deployment], ...] = ()
+    alerts: tuple[Attested[Alert], ...] = ()
+    acts: tuple[Attested[Act], ...] = ()
 
     @property
-    def attested(self) -> tuple[Attested[SuiteRun] | Attested[PromotionRecord], ...]:
+    def attested(self) -> tuple[Attested[Said], ...]:
         """All that counts."""
-        return (*self.runs, *self.records)
+        return (*self.runs, *self.records, *self.deployments, *self.alerts, *self.acts)
 
     def holds(self, payload: Digest) -> bool:
         """Whether the statement with this digest is among what counts."""
         return any(each.basis.statement == payload for each in self.attested)
+
+    def beside(self, other: Evidence) -> Evidence:
+        """This and what is known from elsewhere, as one."""
+        return collected(
+            (*self.attested, *self.ignored, *other.attested, *other.ignored),
+            self.overflow or other.overflow,
+        )
+
+
+def collected(found: Iterable[Read], overflow: bool = False) -> Evidence:
+    """Evidence of what was found: each statement once, in an order of its own.
+
+    Of several attestations of one statement the one with the smallest digest stands for it.
+    """
+    kept: dict[Digest, Read] = {}
+    for each in found:
+        kept[_key(each)] = min(kept.get(_key(each), each), each, key=_attestation)
+    ordered = [kept[key] for key in sorted(kept)]
+    counted = [each for each in ordered if isinstance(each, Attested)]
+    return Evidence(
+        runs=_saying(SuiteRun, counted),
+        records=_saying(PromotionRecord, counted),
+        ignored=tuple(each for each in ordered if isinstance(each, Ignored)),
+        overflow=overflow,
+        deployments=_saying(Deployment, counted),
+        alerts=_saying(Alert, counted),
+        acts=_saying(Act, counted),
+    )
+
+
+_Kind = TypeVar("_Kind", bound=Said)
+
+
+def _saying(kind: type[_Kind], attested: Sequence[Attested[Said]]) -> tuple[Attested[_Kind], ...]:
+    return tuple(each for each in attested if isinstance(each.said, kind))  # type: ignore[misc]
+
+
+def _key(read: Read) -> Digest:
+    """What is the same: attestations of one statement; what is ignored stands for itself."""
+    return read.attestation if isinstance(read, Ignored) else read.basis.statement
+
+
+def _attestation(read: Read) -> Digest:
+    return read.attestation if isinstance(read, Ignored) else read.basis.attestation

@@ -10,20 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from datetime import datetime
 from functools import partial
 from itertools import islice
 
 from promotion import dsse
 from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
 from promotion.errors import ContentMismatch, NotFound, PromotionError, RegistryRefused
-from promotion.evidence import attestation, record, statement, suite_run
-from promotion.evidence.attested import MOST, Attested, Evidence, Ignored, Read
-from promotion.evidence.record import PromotionRecord
+from promotion.evidence import attestation, kinds, statement
+from promotion.evidence.attested import MOST, Attested, Evidence, Ignored, Read, collected
+from promotion.evidence.kinds import Said
 from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
-from promotion.evidence.suite_run import SuiteRun
 from promotion.registry import parallel, referrers
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Descriptor, Manifest
@@ -52,49 +50,36 @@ class EvidenceStore:
     def read(self, digest: Digest, repositories: Sequence[RepositoryClient]) -> Evidence:
         """All statements about a digest in these repositories, each once.
 
-        Of several attestations of one statement the one with the smallest digest stands for it,
-        in whatever order a registry lists them.
-
         Raises:
             Retryable: A repository cannot be read.
         """
         listings = [parallel.start(partial(self._listed, each, digest)) for each in repositories]
-        found: dict[Digest, Read] = {}
+        found: list[Read] = []
         overflow = False
         for repository, listing in zip(repositories, listings, strict=True):
             names = listing.result()
             overflow = overflow or len(names) > MOST
-            for each in self._each(repository, digest, names[:MOST]):
-                found[_key(each)] = min(found.get(_key(each), each), each, key=_attestation)
-        return _sorted_out(found.values(), overflow)
+            found += self._each(repository, digest, names[:MOST])
+        return collected(found, overflow)
 
-    def attach_run(
-        self, repository: RepositoryClient, subject: Manifest, run: SuiteRun, known: Evidence
+    def attach(
+        self, repository: RepositoryClient, subject: Manifest, said: Said, known: Evidence
     ) -> Digest:
-        """State what a suite found, unless that is known; the statement's digest.
+        """State something about an image, unless that is known; the statement's digest.
 
         Raises:
             Retryable: It could not be signed or written.
         """
-        payload = suite_run.write(run, subject.digest)
-        at = run.finished_at
-        return self._attach(repository, subject, payload, suite_run.PREDICATE_TYPE, at, known)
-
-    def attach_record(
-        self,
-        repository: RepositoryClient,
-        subject: Manifest,
-        promotion: PromotionRecord,
-        known: Evidence,
-    ) -> Digest:
-        """State that an image was promoted, unless that is known; the statement's digest.
-
-        Raises:
-            Retryable: It could not be signed or written.
-        """
-        payload = record.write(promotion, subject.digest)
-        at = promotion.decided_at
-        return self._attach(repository, subject, payload, record.PREDICATE_TYPE, at, known)
+        payload = kinds.write(said, subject.digest)
+        stated = digest_of(payload)
+        if not known.holds(stated):
+            bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
+            kind, at = kinds.predicate_type(said), kinds.moment(said)
+            written = attestation.manifest(subject, bundle, kind, at)
+            self._store(repository, subject.digest, written, bundle)
+            read = self._understood(written, bundle, subject.digest)
+            self._known.keep(subject.digest, written.digest, read)
+        return stated
 
     def carry(
         self,
@@ -113,24 +98,6 @@ class EvidenceStore:
         for each in evidence.attested:
             if each.basis.attestation not in present:
                 self._store(destination, subject, each.manifest, _found(sources, each.bundle))
-
-    def _attach(
-        self,
-        repository: RepositoryClient,
-        subject: Manifest,
-        payload: bytes,
-        predicate_type: str,
-        at: datetime,
-        known: Evidence,
-    ) -> Digest:
-        stated = digest_of(payload)
-        if not known.holds(stated):
-            bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
-            written = attestation.manifest(subject, bundle, predicate_type, at)
-            self._store(repository, subject.digest, written, bundle)
-            read = self._understood(written, bundle, subject.digest)
-            self._known.keep(subject.digest, written.digest, read)
-        return stated
 
     def _store(
         self, repository: RepositoryClient, subject: Digest, manifest: Manifest, bundle: bytes
@@ -206,19 +173,9 @@ class EvidenceStore:
             self._verifier.verify(envelope)
             if envelope.payload_type != PAYLOAD_TYPE:
                 raise NotAStatement(f"its payload is {envelope.payload_type}, not {PAYLOAD_TYPE}")
-            stated = statement.read(envelope.payload, subject)
-            blob = Blob(digest_of(bundle), len(bundle))
-            named = digest_of(envelope.payload)
-            match stated.predicate_type:
-                case suite_run.PREDICATE_TYPE:
-                    run = suite_run.read(stated)
-                    basis = Basis(named, manifest.digest, run.finished_at)
-                    return Attested(run, basis, manifest, blob)
-                case record.PREDICATE_TYPE:
-                    promotion = record.read(stated)
-                    basis = Basis(named, manifest.digest, promotion.decided_at)
-                    return Attested(promotion, basis, manifest, blob)
-            raise NotAStatement(f"its predicate is {stated.predicate_type}, which no gate asks for")
+            said = kinds.read(statement.read(envelope.payload, subject))
+            basis = Basis(digest_of(envelope.payload), manifest.digest, kinds.moment(said))
+            return Attested(said, basis, manifest, Blob(digest_of(bundle), len(bundle)))
         except (NotAnEnvelope, NotTrusted, NotAStatement) as error:
             return Ignored.because(manifest.digest, error)
 
@@ -306,31 +263,3 @@ def _tell_other_tools(repository: RepositoryClient, subject: Digest, manifest: M
         referrers.keep_listed(repository, subject, [referrers.described(manifest)])
     except PromotionError as error:
         _logger.info("not listed for other tools: %s", error)
-
-
-def _key(read: Read) -> Digest:
-    """What is the same: attestations of one statement; what is ignored stands for itself."""
-    return read.attestation if isinstance(read, Ignored) else read.basis.statement
-
-
-def _attestation(read: Read) -> Digest:
-    return read.attestation if isinstance(read, Ignored) else read.basis.attestation
-
-
-def _sorted_out(found: Iterable[Read], overflow: bool) -> Evidence:
-    runs: list[Attested[SuiteRun]] = []
-    records: list[Attested[PromotionRecord]] = []
-    ignored: list[Ignored] = []
-    for each in found:
-        if isinstance(each, Ignored):
-            ignored.append(each)
-        elif isinstance(each.said, SuiteRun):
-            runs.append(each)
-        else:
-            records.append(each)
-    return Evidence(
-        tuple(sorted(runs, key=lambda each: each.basis)),
-        tuple(sorted(records, key=lambda each: each.basis)),
-        tuple(sorted(ignored, key=lambda each: each.attestation)),
-        overflow,
-    )

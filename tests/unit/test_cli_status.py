@@ -182,7 +182,7 @@ def test_what_does_not_count_is_shown_as_ignored(shop: Shop, ask: Ask, tmp_path:
         finished_at=PUBLISHED,
     )
     repository = shop.stage("fast-feedback")
-    forger.attach_run(repository, image, run, forger.read(image.digest, [repository]))
+    forger.attach(repository, image, run, forger.read(image.digest, [repository]))
     (tmp_path / "key.pem").unlink()
     report = ask()
     assert way(report)["state"] == "wait"

@@ -75,7 +75,7 @@ def push(place: RepositoryClient) -> Manifest:
 def state(place: RepositoryClient, image: Manifest, suite: str) -> None:
     """State that a suite succeeded, as a promoter that has read nothing yet."""
     run = msgspec.structs.replace(RUN, suite=suite)
-    store().attach_run(place, image, run, Evidence())
+    store().attach(place, image, run, Evidence())
 
 
 def suites(place: RepositoryClient, image: Manifest) -> list[str]:

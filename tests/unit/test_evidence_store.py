@@ -73,7 +73,7 @@ def state(
 ) -> None:
     """State what a suite found, as the promoter does."""
     by = by or store()
-    by.attach_run(place, image, run, by.read(image.digest, [place]))
+    by.attach(place, image, run, by.read(image.digest, [place]))
 
 
 def read(place: RepositoryClient, image: Manifest) -> Evidence:
@@ -102,8 +102,8 @@ def test_nothing_is_known_of_an_image_without_statements(
 def test_what_is_written_is_read(place: RepositoryClient, image: Manifest) -> None:
     """Runs and records, with the digests to find them by."""
     mine = store()
-    stated = mine.attach_run(place, image, RUN, Evidence())
-    mine.attach_record(place, image, RECORD, Evidence())
+    stated = mine.attach(place, image, RUN, Evidence())
+    mine.attach(place, image, RECORD, Evidence())
     evidence = read(place, image)
     assert [each.said for each in evidence.runs] == [RUN]
     assert [each.said for each in evidence.records] == [RECORD]
@@ -151,7 +151,7 @@ def test_a_redelivery_that_has_not_read_writes_the_same(
 ) -> None:
     """Twins that both found nothing attach one attestation."""
     for _ in range(2):
-        store().attach_run(place, image, RUN, Evidence())
+        store().attach(place, image, RUN, Evidence())
     assert len(read(place, image).runs) == 1
     assert len(place.referrers(image.digest) or [1]) == 1
 
@@ -185,7 +185,7 @@ def test_one_attestation_stands_for_a_statement_in_whatever_order_they_come(
     place = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
     image = images.push_image(place, [b"tested"], tag="1.4.2")
     for _ in range(2):
-        evidence.attach_run(place, image, RUN, Evidence())
+        evidence.attach(place, image, RUN, Evidence())
     root = tmp_path / "near"
     with EmbeddedRegistry(root, distribution=Backwards(root)) as backwards:
         same = RepositoryClient(Repository(backwards.host, place.repository.path), transport)
@@ -447,7 +447,7 @@ def test_what_a_stranger_shows_of_another_image_is_not_remembered_of_it(
 def test_a_signer_that_is_not_trusted_learns_why(place: RepositoryClient, image: Manifest) -> None:
     """What it attached is among what is ignored, at once and when it is read."""
     mine = EvidenceStore(KeySigner(STRANGER), TrustedKeys([KEY.public]))
-    stated = mine.attach_run(place, image, RUN, Evidence())
+    stated = mine.attach(place, image, RUN, Evidence())
     for reader in (mine, store()):
         evidence = reader.read(image.digest, [place])
         assert not evidence.holds(stated)
@@ -490,7 +490,7 @@ def test_evidence_goes_with_its_image(
     """The very same attestations; what does not count stays behind."""
     state(place, image)
     state(place, image, another(1))
-    store().attach_record(place, image, RECORD, Evidence())
+    store().attach(place, image, RECORD, Evidence())
     attach(place, image, bundle(b"{}", STRANGER))
     images.push_image(destination, [b"tested"], tag="1.4.2")
     carry(place, image, destination)
@@ -555,7 +555,7 @@ def test_a_real_statement_that_a_stranger_wrapped_anew_does_not_hold_up_the_imag
 
 def test_a_record_is_found_by_what_it_says(place: RepositoryClient, image: Manifest) -> None:
     """Its digest is that of its content, whoever signed it."""
-    stated = store().attach_record(place, image, RECORD, Evidence())
+    stated = store().attach(place, image, RECORD, Evidence())
     assert stated == digest_of(record.write(RECORD, image.digest))
     assert store().read(image.digest, [place]).holds(stated)
 
