@@ -13,14 +13,19 @@ from bench.places import Places
 from bench.traffic import Traffic
 from dev import images
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Manifest
+from promotion.registry.manifest import OCI_MANIFEST, Manifest
 from promotion.registry.reference import Digest
+from promotion.registry.referrers import cosign_tags, described, keep_listed, list_referrers
 from promotion.registry.transport import Request
 
 TAG = "1.0"
 PLATFORMS = 6
 
+REFERRERS = 2
+
 _PLATFORM_LAYERS = 4
+# The referrers share a config and have a layer each; the signature has both to itself.
+_ATTACHED_BLOBS = 1 + REFERRERS + 2
 _LAYER_BYTES = 16 * 1024
 
 
@@ -42,7 +47,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Case:
-    """A copy of an image without referrers.
+    """A copy of an image.
 
     Attributes:
         name: What the command line calls it.
@@ -50,6 +55,7 @@ class Case:
         index: Whether the image has several platforms.
         elsewhere: Whether the destination is in the other registry.
         there: What the destination has before.
+        attached: Whether referrers and a signature belong to the image.
     """
 
     name: str
@@ -57,16 +63,21 @@ class Case:
     index: bool = False
     elsewhere: bool = False
     there: There = There.NOTHING
+    attached: bool = False
 
     def blobs(self, layers: int) -> int:
         """How many blobs an image of so many layers has; an index has its own number of layers."""
-        return PLATFORMS * (_PLATFORM_LAYERS + 1) if self.index else layers + 1
+        attached = _ATTACHED_BLOBS if self.attached else 0
+        return attached + (PLATFORMS * (_PLATFORM_LAYERS + 1) if self.index else layers + 1)
 
     def aim(self, layers: int) -> Aim:
         """The most requests, and the most of them in a row."""
         blobs = self.blobs(layers)
         if self.there is There.IMAGE:
             return Aim(2, 1)
+        if self.attached:
+            # Each referrer is read and written; before it the image, and after it the list of them.
+            return Aim(blobs + 3 + 2 * REFERRERS + 3, 6)
         if self.index:
             return Aim(2 + 2 * PLATFORMS + blobs + 1, 6)
         return Aim(3 * blobs + 4, 6) if self.elsewhere else Aim(blobs + 3, 4)
@@ -77,6 +88,7 @@ CASES = (
     Case("no-op", "one registry, image and tag there", there=There.IMAGE),
     Case("manifest", "one registry, blobs there, manifest absent", there=There.BLOBS),
     Case("index", f"one registry, index of {PLATFORMS} platforms, blobs mounted", index=True),
+    Case("attached", "one registry, with referrers and a signature", attached=True),
     Case("registries", "two registries, blobs absent", elsewhere=True),
 )
 
@@ -133,6 +145,25 @@ def _layer() -> bytes:
     return images.layer({"random": os.urandom(_LAYER_BYTES)})
 
 
+def attach(repository: RepositoryClient, image: Manifest) -> None:
+    """Attach referrers to an image, and a signature as cosign does."""
+    for _ in range(REFERRERS):
+        fields = {
+            "artifactType": "application/vnd.example.sbom",
+            "config": images.push_blob(repository, b"{}", "application/vnd.oci.empty.v1+json"),
+            "layers": [images.push_blob(repository, _layer(), "application/octet-stream")],
+            "subject": {
+                "mediaType": image.media_type,
+                "digest": image.digest,
+                "size": len(image.content),
+            },
+        }
+        referrer = images.push_manifest(repository, fields, OCI_MANIFEST)
+        keep_listed(repository, image.digest, [described(referrer)])
+    signature = cosign_tags(image.digest)[0]
+    images.push_image(repository, [_layer()], signature, secrets.token_hex(8))
+
+
 def measure(case: Case, places: Places, layers: int, contestant: Contestant) -> Measurement:
     """Prepare a copy, let the contestant do it, and look at what it did.
 
@@ -141,7 +172,10 @@ def measure(case: Case, places: Places, layers: int, contestant: Contestant) -> 
     """
     content = Content.new(case, layers)
     path = secrets.token_hex(4)
-    image = content.push(places.near.repository(f"{path}/source"), TAG)
+    source = places.near.repository(f"{path}/source")
+    image = content.push(source, TAG)
+    if case.attached:
+        attach(source, image)
     place = places.far if case.elsewhere else places.near
     destination = place.repository(f"{path}/destination")
     _furnish(destination, case.there, content, image.digest)
@@ -151,6 +185,8 @@ def measure(case: Case, places: Places, layers: int, contestant: Contestant) -> 
         f"{places.near.host}/{path}/source@{image.digest}", f"{place.host}/{path}/destination:{TAG}"
     )
     check(destination, image.digest)
+    if case.attached:
+        check_attached(destination, image.digest)
     made = places.connections()[0] - connections
     return Measurement(case.name, contestant.name, cost, places.traffic(), made)
 
@@ -163,6 +199,17 @@ def check(destination: RepositoryClient, digest: Digest) -> None:
     """
     if (found := destination.resolve(TAG)) != digest:
         raise NotMeasured(f"{destination.repository}:{TAG} is {found}, not {digest}")
+
+
+def check_attached(destination: RepositoryClient, digest: Digest) -> None:
+    """See whether what is attached to an image has arrived.
+
+    Raises:
+        NotMeasured: It has not.
+    """
+    referrers = len(list_referrers(destination, digest))
+    if referrers != REFERRERS or not destination.resolve(cosign_tags(digest)[0]):
+        raise NotMeasured(f"{destination.repository}@{digest} lacks what belongs to it")
 
 
 def _furnish(destination: RepositoryClient, there: There, content: Content, digest: Digest) -> None:

@@ -9,7 +9,8 @@ of its own, and is looked at afterwards; contestants take turns, and the first r
 
 "Warm" is a process that copies again and again, as the function does; all others are started for
 each copy, in a new home, so without caches. Skopeo, crane, oras and regctl are measured where they
-are found. Requests that look for referrers are counted apart. Memory is read from Linux's /proc.
+are found, but not at what they leave behind: referrers and signatures. Requests that look for those
+are counted apart. Memory is read from Linux's /proc.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench import many, table, throughput
 from bench.cases import CASES, Case, Measurement, measure
 from bench.cost import NotMeasured
 from bench.many import Batch, measure_many
-from bench.peers import OURS, Contestant, peers
+from bench.peers import OURS, OURS_BY_TAG, Contestant, peers
 from bench.places import behind_proxies
 from bench.rounds import rounds
 from bench.throughput import measure_throughput
@@ -84,7 +85,9 @@ def _cases(cases: Sequence[Case], settings: Settings, folder: Path) -> list[Meas
     with behind_proxies(folder, settings.milliseconds / 1000) as places, warm() as process:
         for case in cases:
             task = partial(measure, case, places, settings.layers)
-            measurements += rounds((process, OURS, *peers()), settings.runs, task)
+            contestants = (process, OURS, OURS_BY_TAG)
+            others = () if case.attached else peers()
+            measurements += rounds((*contestants, *others), settings.runs, task)
             _print(table.case_table(case, settings.layers, measurements))
     return measurements
 

@@ -60,6 +60,11 @@ def _promotion(source: str, destination: str) -> list[str]:
     return [sys.executable, "-m", "promotion", "copy", source, destination]
 
 
+def _promotion_by_tag(source: str, destination: str) -> list[str]:
+    tag = destination.rpartition(":")[2]
+    return _promotion(f"{source.partition('@')[0]}:{tag}", destination)
+
+
 def _crane(source: str, destination: str) -> list[str]:
     return ["crane", "copy", "--insecure", source, destination]
 
@@ -81,6 +86,7 @@ def _skopeo(source: str, destination: str) -> list[str]:
 
 
 OURS = Command("promotion copy", _promotion)
+OURS_BY_TAG = Command("promotion copy, by tag", _promotion_by_tag)
 _PEERS = {"crane": _crane, "oras": _oras, "regctl": _regctl, "skopeo": _skopeo}
 
 

@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# By method and path; what is written under a tag of referrers or signatures is a manifest.
 _KINDS = (
-    ("ping", r"^/v2/?$"),
-    ("look-up", r"/referrers/|/manifests/sha\d+-"),
-    ("manifest", r"/manifests/"),
-    ("mount", r"/blobs/uploads/\?(.*&)?mount="),
-    ("upload", r"/blobs/uploads/"),
-    ("blob", r"/blobs/"),
-    ("tags", r"/tags/list"),
+    ("ping", r"\S+ /v2/?$"),
+    ("look-up", r"GET .*/referrers/|(GET|HEAD) .*/manifests/sha\d+-"),
+    ("manifest", r".*/manifests/"),
+    ("mount", r".*/blobs/uploads/\?(.*&)?mount="),
+    ("upload", r".*/blobs/uploads/"),
+    ("blob", r".*/blobs/"),
+    ("tags", r".*/tags/list"),
 )
 
 
@@ -47,7 +48,8 @@ class Exchange:
     @property
     def kind(self) -> str:
         """What it was about: "manifest", "mount", "upload", "blob", …; referrers: "look-up"."""
-        return next((kind for kind, path in _KINDS if re.search(path, self.path)), "other")
+        asked = f"{self.method} {self.path}"
+        return next((kind for kind, pattern in _KINDS if re.match(pattern, asked)), "other")
 
 
 def longest_chain(exchanges: Iterable[Exchange]) -> int:

@@ -347,6 +347,8 @@ class _Checker:
             self._problem(
                 path, "an empty gate holds nothing back; name a condition, such as suites"
             )
+        if gate.refs and not gate.suites:
+            self._problem((*path, "refs"), "refs judge the runs of suites; name suites too")
         return gate
 
     def _suite(self, written: str | SuiteWritten, path: KeyPath) -> Suite:

@@ -20,7 +20,7 @@ from promotion.evidence.record import PromotionRecord
 from promotion.evidence.suite_run import SuiteRun
 from promotion.pipeline import Gate, Image, Pipeline, Pipelines, Promotion, Stage, Suite
 from promotion.registry.reference import Digest
-from promotion.verdict import Decision, Finding, Verdict
+from promotion.verdict import Basis, Decision, Finding, Verdict
 
 Runs = Sequence[Attested[SuiteRun]]
 
@@ -52,10 +52,7 @@ def decide(
     """Judge whether an image qualifies for the next stage, with every reason for or against it."""
     return Verdict(
         (
-            *_bounds(evidence),
-            *_entry(image, promotion, evidence),
-            *_suites(image, gate, evidence),
-            *_upstream(image, evidence),
+            *_stated(image, gate, promotion, evidence),
             *_form(gate, promotion),
             *_order(gate, promotion, standing),
             *_source(promotion, standing),
@@ -96,17 +93,24 @@ def check_supported(pipelines: Pipelines) -> None:
     for pipeline in pipelines.pipelines:
         for stage in pipeline.stages.values():
             place = f"pipelines.{pipeline.name}.stages.{stage.name}.gate"
-            unsupported += [f"{place}.{key}" for key in _unsupported(stage.gate)]
+            unsupported += [f"{place}.{key}" for key in _unsupported(pipeline, stage)]
     if unsupported:
         raise BadConfiguration(
             "\n".join(f"promotion.yaml: {key} is not supported yet" for key in unsupported)
         )
 
 
-def _bounds(evidence: Evidence) -> Iterator[Finding]:
+def _stated(
+    image: Image, gate: Gate, promotion: Promotion, evidence: Evidence
+) -> Iterator[Finding]:
+    """What follows from the statements; nothing does unless all of them have been read."""
     if evidence.overflow:
         message = f"more than {MOST} statements are attached to it, so not all of them can be read"
         yield Finding(Decision.WAIT, "evidence-overflow", message)
+        return
+    yield from _entry(image, promotion, evidence)
+    yield from _suites(image, gate, evidence)
+    yield from _upstream(image, evidence)
 
 
 def _entry(image: Image, promotion: Promotion, evidence: Evidence) -> Iterator[Finding]:
@@ -122,8 +126,9 @@ def _entry(image: Image, promotion: Promotion, evidence: Evidence) -> Iterator[F
         and each.said.destination == image.reference
     ]
     if records:
-        message = f"it was promoted into {stage.name} from {records[0].said.from_stage}"
-        yield Finding(Decision.PROMOTE, "promoted-here", message, basis=(records[0].basis,))
+        first = min(records, key=lambda each: (each.basis.at, each.basis))
+        message = f"it was promoted into {stage.name} from {first.said.from_stage}"
+        yield Finding(Decision.PROMOTE, "promoted-here", message, basis=(first.basis,))
     else:
         message = (
             f"no promotion record says that {promotion.digest} was let into {stage.name} as"
@@ -133,49 +138,37 @@ def _entry(image: Image, promotion: Promotion, evidence: Evidence) -> Iterator[F
 
 
 def _suites(image: Image, gate: Gate, evidence: Evidence) -> Iterator[Finding]:
-    for suite in gate.suites:
-        stage = image.pipeline.stages[suite.stage or image.stage.name]
-        runs = _runs_in(image, stage, suite.name, evidence)
-        wanted = suite.via or image.pipeline.results
-        admitted = [run for run in runs if wanted in ("", run.said.subscription)]
+    for suite in image.pipeline.suites_of(image.stage):
+        runs = _runs_of(image, suite, evidence)
+        admitted = _admitted(suite, runs)
         if failure := _standing_failure(admitted):
             yield _failed(failure, "suite-failed", f"suite {suite.name} failed")
         elif admitted:
             yield _succeeded(gate, suite, _last_successes(admitted))
         else:
-            yield _missing(suite, stage, wanted, runs)
+            yield _missing(suite, runs)
 
 
 def _upstream(image: Image, evidence: Evidence) -> Iterator[Finding]:
     """Failures of suites that the image's earlier gates ask for: they count from there on."""
-    pipeline = image.pipeline
-    earlier = pipeline.upstream_of(image.stage)
-    asked = {each for stage in earlier for each in _asked(pipeline, stage)}
-    for stage_name, name, wanted in sorted(asked - _asked(pipeline, image.stage)):
-        runs = _runs_in(image, pipeline.stages[stage_name], name, evidence)
-        admitted = [run for run in runs if wanted in ("", run.said.subscription)]
-        if failure := _standing_failure(admitted):
-            said = f"suite {name} has failed in {stage_name}"
+    own = image.pipeline.suites_of(image.stage)
+    for suite in dict.fromkeys(image.pipeline.suites_up_to(image.stage)):
+        if suite in own:
+            continue
+        if failure := _standing_failure(_admitted(suite, _runs_of(image, suite, evidence))):
+            said = f"suite {suite.name} has failed in {suite.stage}"
             yield _failed(failure, "suite-failed-upstream", said)
 
 
-def _asked(pipeline: Pipeline, stage: Stage) -> set[tuple[str, str, str]]:
-    """The suites that a gate asks for: each one's stage, name, and the subscription it needs."""
-    return {
-        (suite.stage or stage.name, suite.name, suite.via or pipeline.results)
-        for suite in (stage.gate.suites if stage.gate else ())
-    }
-
-
-def _runs_in(image: Image, stage: Stage, suite: str, evidence: Evidence) -> Runs:
-    """The runs of a suite on this image in a stage; those of any other image do not count."""
-    repository = str(image.in_stage(stage).repository)
+def _runs_of(image: Image, suite: Suite, evidence: Evidence) -> Runs:
+    """The runs of a suite on this image, where it is to run; no other image's count."""
+    repository = str(image.in_stage(image.pipeline.stages[suite.stage]).repository)
     return [
         run
         for run in evidence.runs
-        if run.said.suite == suite
+        if run.said.suite == suite.name
         and run.said.pipeline == image.pipeline.name
-        and run.said.stage == stage.name
+        and run.said.stage == suite.stage
         and run.said.repository == repository
     ]
 
@@ -183,6 +176,11 @@ def _runs_in(image: Image, stage: Stage, suite: str, evidence: Evidence) -> Runs
 def _same_suite(one: SuiteRun, other: SuiteRun) -> bool:
     same = (one.pipeline, one.stage, one.repository, one.suite)
     return same == (other.pipeline, other.stage, other.repository, other.suite)
+
+
+def _admitted(suite: Suite, runs: Runs) -> Runs:
+    """Those that came through the subscription that must report the suite."""
+    return [run for run in runs if suite.via in ("", run.said.subscription)]
 
 
 def _standing_failure(runs: Runs) -> Attested[SuiteRun] | None:
@@ -209,8 +207,8 @@ def _newest(runs: Runs) -> Attested[SuiteRun] | None:
     return max(runs, key=_age, default=None)
 
 
-def _age(run: Attested[SuiteRun]) -> tuple[datetime, Digest]:
-    return run.said.finished_at, run.basis.statement
+def _age(run: Attested[SuiteRun]) -> tuple[datetime, Basis]:
+    return run.said.finished_at, run.basis
 
 
 def _failed(run: Attested[SuiteRun], code: str, said: str) -> Finding:
@@ -233,11 +231,11 @@ def _succeeded(gate: Gate, suite: Suite, successes: Runs) -> Finding:
     return Finding(Decision.DENY, "ref-not-allowed", message, run.said.url, (run.basis,))
 
 
-def _missing(suite: Suite, stage: Stage, wanted: str, runs: Runs) -> Finding:
-    message = f"suite {suite.name} has not reported from {stage.name}"
+def _missing(suite: Suite, runs: Runs) -> Finding:
+    message = f"suite {suite.name} has not reported from {suite.stage}"
     if runs:
         others = ", ".join(sorted({run.said.subscription or "no subscription" for run in runs}))
-        message += f" through {wanted}, which alone counts; it did through {others}"
+        message += f" through {suite.via}, which alone counts; it did through {others}"
     return Finding(Decision.WAIT, "suite-missing", message)
 
 
@@ -297,9 +295,13 @@ def _destination(promotion: Promotion, standing: Standing) -> Iterator[Finding]:
         yield tag_conflict(promotion, standing.destination)
 
 
-def _unsupported(gate: Gate | None) -> Iterator[str]:
+def _unsupported(pipeline: Pipeline, stage: Stage) -> Iterator[str]:
+    gate = stage.gate
     if gate is None:
         return
+    if not pipeline.suites_up_to(stage):
+        # Only a result brings an image to a gate: nothing would ever have this one judged.
+        yield "suites left empty"
     for key in ("soak", "approvals", "freeze"):
         if getattr(gate, key):
             yield key

@@ -23,7 +23,7 @@ from promotion.registry.client import RepositoryClient, between
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Repository
 from promotion.registry.transport import Transport
-from promotion.verdict import Verdict
+from promotion.verdict import Decision, Verdict
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,21 @@ class Judgement:
     evidence: Evidence
     standing: Standing
     subject: Manifest | None
+
+
+def can_leave(case: Case, store: EvidenceStore) -> bool:
+    """Whether the image is in its stage and waits for no statement; the next stage is not asked.
+
+    Raises:
+        Retryable: A registry failed.
+    """
+    promotion = case.promotion
+    if case.source.resolve(promotion.version) != promotion.digest:
+        return False
+    evidence = store.read(promotion.digest, case.places)
+    standing = Standing(source=promotion.digest, destination=None)
+    verdict = gates.decide(case.image, case.gate, promotion, evidence, standing)
+    return verdict.decision is not Decision.WAIT
 
 
 def judge(case: Case, store: EvidenceStore) -> Judgement:

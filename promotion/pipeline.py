@@ -82,10 +82,6 @@ class Stage(msgspec.Struct, frozen=True):
     gate: Gate | None = None
     entry: str = "record"
 
-    def asks(self, wanted: Suite, suite: str, ran_in: Stage) -> bool:
-        """Whether a suite that this stage's gate wants is the one that ran in a stage."""
-        return wanted.name == suite and (wanted.stage or self.name) == ran_in.name
-
     def holds(self, repository: Repository) -> bool:
         """Whether an image repository belongs to this stage."""
         return repository.host == self.repository.host and repository.path.startswith(
@@ -111,6 +107,29 @@ class Pipeline(msgspec.Struct, frozen=True):
         further = [each for one in before for each in self.upstream_of(one)]
         return list({each.name: each for each in (*before, *further)}.values())
 
+    def suites_of(self, stage: Stage) -> tuple[Suite, ...]:
+        """The suites that a stage's gate asks for, with what each of them leaves open filled in."""
+        asked = stage.gate.suites if stage.gate else ()
+        filled_in = [
+            Suite(each.name, each.stage or stage.name, each.via or self.results) for each in asked
+        ]
+        return tuple(dict.fromkeys(filled_in))
+
+    def suites_up_to(self, stage: Stage) -> list[Suite]:
+        """The suites that the gates up to a stage ask for: its own first, then those before it."""
+        return [
+            suite for each in (stage, *self.upstream_of(stage)) for suite in self.suites_of(each)
+        ]
+
+    def takes(self, suite: str, subscription: str) -> bool:
+        """Whether results of a suite may come through a subscription.
+
+        They may through the pipeline's own, and through one that a gate names for this suite.
+        """
+        named = [each for stage in self.stages.values() for each in self.suites_of(stage)]
+        taken = {self.results, *(each.via for each in named if each.name == suite)}
+        return not self.results or subscription in taken
+
 
 class Image(msgspec.Struct, frozen=True):
     """An image in a stage of a pipeline, as a message names it."""
@@ -121,11 +140,21 @@ class Image(msgspec.Struct, frozen=True):
     reference: Reference
 
     def judged_upon(self, suite: str) -> list[tuple[Image, Gate]]:
-        """This image at each gate that asks for a suite that ran in this image's stage."""
+        """This image at each gate that a run of a suite in this image's stage can matter to.
+
+        These are the gates that ask for the suite, and all further on, where its failure counts
+        too. A stage comes after those before it, so that one run can take an image through several.
+        """
+        pipeline = self.pipeline
+        stages = sorted(pipeline.stages.values(), key=lambda each: len(pipeline.upstream_of(each)))
         return [
-            (Image(self.pipeline, stage, self.name, self.in_stage(stage)), stage.gate)
-            for stage in self.pipeline.stages.values()
-            if stage.gate and any(stage.asks(each, suite, self.stage) for each in stage.gate.suites)
+            (Image(pipeline, stage, self.name, self.in_stage(stage)), stage.gate)
+            for stage in stages
+            if stage.gate
+            and any(
+                (each.name, each.stage) == (suite, self.stage.name)
+                for each in pipeline.suites_up_to(stage)
+            )
         ]
 
     def promotions(self, digest: Digest) -> list[Promotion]:
@@ -150,11 +179,11 @@ class Image(msgspec.Struct, frozen=True):
 
     def evidence_places(self) -> list[Repository]:
         """Where evidence about the image may be: here, upstream, and where a suite is to run."""
-        named = [each.stage for each in self.stage.gate.suites] if self.stage.gate else []
+        pipeline = self.pipeline
         stages = [
             self.stage,
-            *self.pipeline.upstream_of(self.stage),
-            *(self.pipeline.stages[name] for name in named if name),
+            *pipeline.upstream_of(self.stage),
+            *(pipeline.stages[each.stage] for each in pipeline.suites_up_to(self.stage)),
         ]
         return list(dict.fromkeys(self.in_stage(stage).repository for stage in stages))
 

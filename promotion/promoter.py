@@ -28,7 +28,7 @@ from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
-from promotion.judgement import Case, Judgement, judge, judge_again
+from promotion.judgement import Case, Judgement, can_leave, judge, judge_again
 from promotion.pipeline import Image, Pipelines
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
@@ -132,14 +132,14 @@ class Promoter:
         return None
 
     def _consider(self, case: Case, result: TestResult, stated: Digest | None) -> None:
+        if case.promotion.source != result.image and not can_leave(case, self._store):
+            _logger.info("not ready to leave %s", case.promotion.from_stage)
+            return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store)
             if stated and not judgement.evidence.overflow:
                 _check_counted(stated, judgement.evidence)
-            if judgement.subject is None and case.promotion.source != result.image:
-                _logger.info("not in %s yet", case.promotion.from_stage)
-                return
             if judgement.standing.source is None:
                 self._wait_for(str(case.promotion.source), result)
             verdict = judgement.verdict
@@ -243,11 +243,12 @@ class Promoter:
 
 
 def _admit(image: Image, result: TestResult) -> None:
-    wanted = image.pipeline.results
-    if wanted and result.subscription != wanted:
+    pipeline = image.pipeline
+    if not pipeline.takes(result.suite, result.subscription):
         raise BadMessage(
-            f"Results of the pipeline {image.pipeline.name} count only if they come through"
-            f" {wanted}; this one came through {result.subscription or 'no subscription'}"
+            f"Results of the pipeline {pipeline.name} count only if they come through"
+            f" {pipeline.results}, or through what a gate names for the suite {result.suite}; this"
+            f" one came through {result.subscription or 'no subscription'}"
         )
 
 

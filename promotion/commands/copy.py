@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from promotion.registry.client import RepositoryClient
@@ -66,13 +67,25 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     reader, writer = two_sides(environment)
     started = time.monotonic()
     sides = between(source.repository, destination.repository, reader, writer)
-    image, copied = _copy(options, source, destination, *sides)
+    done = _copy(options, source, destination, *sides)
     seconds = time.monotonic() - started
-    arrived = destination.at(image.digest)
+    arrived = destination.at(done.image.digest)
     if options.json:
-        print(json.dumps(_report(source, arrived, copied, seconds, options.dry_run)))
+        print(json.dumps(_report(source, arrived, done, seconds, options.dry_run)))
     else:
-        print(_summary(source, arrived, copied, seconds, options.dry_run))
+        print(_summary(source, arrived, done, seconds, options.dry_run))
+
+
+class Done(NamedTuple):
+    """What the command did.
+
+    Attributes:
+        present: Whether the image was there, so that only what is attached to it could be missing.
+    """
+
+    image: Manifest
+    present: bool
+    copied: Copied
 
 
 def _check_digest(source: Reference, destination: Reference) -> None:
@@ -91,19 +104,40 @@ def _copy(
     destination: Reference,
     reader: RepositoryClient,
     writer: RepositoryClient,
-) -> tuple[Manifest, Copied]:
-    from promotion.registry.copy import copy
+) -> Done:
+    from promotion.registry.copy import complete, copy
     from promotion.registry.referrers import AllAttachments, NoAttachments
 
-    attachments = NoAttachments() if options.no_referrers else AllAttachments(reader)
-    if source.digest:
-        attachments.look_up(source.digest)
-    image = reader.manifest(source.digest or source.tag)
     target, bring = _rehearsed(writer) if options.dry_run else _for_real(writer)
-    with _watched() as watcher:
-        copied = copy(image, reader, target, attachments, watcher, bring)
-    target.put_manifest(image, destination.tag)
-    return image, copied
+    with (
+        NoAttachments() if options.no_referrers else AllAttachments(reader) as attachments,
+        _watched() as watcher,
+    ):
+        if source.digest:
+            attachments.look_up(source.digest)
+        image, present = _compare(source, destination, reader, writer)
+        if present:
+            copied = complete(image, reader, target, attachments, watcher, bring)
+        else:
+            copied = copy(image, reader, target, attachments, watcher, bring)
+            target.put_manifest(image, destination.tag)
+    return Done(image, present, copied)
+
+
+def _compare(
+    source: Reference, destination: Reference, reader: RepositoryClient, writer: RepositoryClient
+) -> tuple[Manifest, bool]:
+    """The image, and whether the destination has it: both sides are asked at once."""
+    from concurrent.futures import wait
+
+    from promotion.registry import parallel
+
+    there = parallel.start(partial(writer.resolve, destination.tag or str(destination.digest)))
+    try:
+        image = reader.manifest(source.digest or source.tag)
+    finally:
+        wait([there])
+    return image, there.result() == image.digest
 
 
 def _for_real(writer: RepositoryClient) -> tuple[RepositoryClient, Bring]:
@@ -130,14 +164,17 @@ def _watched() -> AbstractContextManager[Watcher]:
 
 
 def _summary(
-    source: Reference, arrived: Reference, copied: Copied, seconds: float, dry_run: bool
+    source: Reference, arrived: Reference, done: Done, seconds: float, dry_run: bool
 ) -> str:
     from promotion.registry.report import Way
 
+    copied = done.copied
     ways = [f"{number} {way}" for way in Way if (number := copied.count(way))]
     also = [f"{len(copied.referrers)} referrers"] if copied.referrers else []
     also += [f"{len(copied.tags)} signature tags"] if copied.tags else []
     lines = [f"{'would copy' if dry_run else 'copied'} {source} to {arrived}"]
+    if done.present:
+        lines = [f"{arrived} is there already"]
     lines.append(
         f"  {len(copied.blobs)} blobs: {', '.join(ways) or 'none'};"
         f" {copied.bytes_copied:,} bytes sent; {seconds:.2f} s{''.join(f'; {a}' for a in also)}"
@@ -149,8 +186,9 @@ def _summary(
 
 
 def _report(
-    source: Reference, arrived: Reference, copied: Copied, seconds: float, dry_run: bool
+    source: Reference, arrived: Reference, done: Done, seconds: float, dry_run: bool
 ) -> dict[str, object]:
+    copied = done.copied
     return {
         "source": str(source),
         "destination": str(arrived),
@@ -158,7 +196,8 @@ def _report(
         "dry_run": dry_run,
         "seconds": round(seconds, 3),
         "bytes": copied.bytes_copied,
-        "manifests": copied.manifests + 1,
+        "present": done.present,
+        "manifests": copied.manifests + (0 if done.present else 1),
         "blobs": [
             {
                 "digest": blob.digest,

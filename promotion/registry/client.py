@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -12,6 +12,7 @@ import msgspec
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
+from promotion.registry.pages import next_page
 from promotion.registry.reference import (
     Digest,
     Reference,
@@ -32,6 +33,12 @@ _PIECE = 256 * 1024
 _LONGEST_LIST = 16 * 1024 * 1024
 _FOUND_OR_NOT = frozenset({200, 404})
 _WRITTEN = frozenset({200, 201})
+# Registries without the referrers API know neither the path nor, some of them, a digest there.
+_REFERRERS_OR_NO_API = frozenset({200, 400, 404, 405})
+# Past these a list is a registry's fault or an attack: it ends in an error, and is never cut.
+_MOST_PAGES = 1_000
+_MOST_REFERRERS = 10_000
+_MOST_TAGS = 1_000_000
 
 
 class RepositoryClient:
@@ -116,30 +123,37 @@ class RepositoryClient:
         return "OCI-Subject" in answer.headers
 
     def referrers(self, digest: Digest) -> list[Descriptor] | None:
-        """What refers to a manifest, or None where the registry has no referrers API."""
-        path: str | None = f"referrers/{digest}"
+        """What refers to a manifest, or None where the registry has no referrers API.
+
+        Raises:
+            UnsupportedContent: The list does not end, or is longer than any that is of use.
+        """
+        path = f"referrers/{digest}"
+        attempted = f"list what refers to {self._named(digest)}"
+        first = self._ask("GET", path, attempted, LARGEST_MANIFEST, accept=_REFERRERS_OR_NO_API)
+        if first.status != 200 or _is_web_page(first):
+            return None
         found: list[Descriptor] = []
-        while path:
-            attempted = f"list what refers to {self._named(digest)}"
-            answer = self._ask("GET", path, attempted, LARGEST_MANIFEST, accept=_FOUND_OR_NOT)
-            if answer.status == 404:
-                return None
-            content = Manifest("", digest_of(answer.content), answer.content)
-            found += index_entries(content)
-            path = _next_page(answer)
+        for page in self._pages(path, first, attempted, LARGEST_MANIFEST):
+            found += index_entries(Manifest("", digest_of(page.content), page.content))
+            _check_length(found, _MOST_REFERRERS, attempted)
         return found
 
     def tags(self) -> list[str]:
-        """All tags of the repository; none, if there is no such repository."""
-        path: str | None = "tags/list"
+        """All tags of the repository; none, if there is no such repository.
+
+        Raises:
+            UnsupportedContent: The list does not end, or is longer than any that is of use.
+        """
+        path = "tags/list"
+        attempted = f"list the tags of {self.repository}"
+        first = self._ask("GET", path, attempted, _LONGEST_LIST, accept=_FOUND_OR_NOT)
+        if first.status == 404:
+            return []
         found: list[str] = []
-        while path:
-            attempted = f"list the tags of {self.repository}"
-            answer = self._ask("GET", path, attempted, _LONGEST_LIST, accept=_FOUND_OR_NOT)
-            if answer.status == 404:
-                return found
-            found += _tags(answer)
-            path = _next_page(answer)
+        for page in self._pages(path, first, attempted, _LONGEST_LIST):
+            found += _tags(page)
+            _check_length(found, _MOST_TAGS, attempted)
         return found
 
     def has_blob(self, digest: Digest) -> bool:
@@ -262,19 +276,43 @@ class RepositoryClient:
             )
         return answer.headers["Location"]
 
+    def _pages(self, path: str, page: Response, attempted: str, most: int) -> Iterator[Response]:
+        """The first page of a list, and those that follow it.
+
+        Raises:
+            NotFound: A page that should follow is not there.
+            UnsupportedContent: They lead in a circle, or do not end.
+        """
+        url: str | None = self._path(path)
+        read: set[str] = set()
+        while url:
+            read.add(url)
+            yield page
+            url = _following(url, page, attempted)
+            if url in read or len(read) == _MOST_PAGES:
+                raise UnsupportedContent(
+                    f"Could not {attempted}: after {len(read)} pages {self.repository.host} goes on"
+                    f" to {url}"
+                )
+            if url:
+                page = self._ask("GET", url, attempted, most)
+
     def _ask(
         self, method: str, path: str, attempted: str, most: int = 64 * 1024, **more: Any
     ) -> Response:
         return self.transport.send(self._request(method, path, attempted, **more), most)
 
     def _request(self, method: str, path: str, attempted: str, **more: Any) -> Request:
-        url = path if path.startswith("/") else f"/v2/{self.repository.path}/{path}"
+        url = self._path(path)
         reads_manifest = method in ("GET", "HEAD") and "/manifests/" in url
         more.setdefault("headers", _ACCEPT_MANIFESTS if reads_manifest else {})
         host = self.repository.host
         return Request(
             method, host, url, attempted, scopes=self.scopes, deadline=self.deadline, **more
         )
+
+    def _path(self, path: str) -> str:
+        return path if path.startswith("/") else f"/v2/{self.repository.path}/{path}"
 
     def _received(self, name: str, answer: Response) -> Manifest:
         expected = name if ":" in name else answer.headers.get("Docker-Content-Digest", "")
@@ -285,7 +323,7 @@ class RepositoryClient:
                 f"The manifest {self._named(name)} should have the digest {expected},"
                 f" but {self.repository.host} sent one with {digest}"
             )
-        return Manifest(_media_type(answer.headers.get("Content-Type", "")), digest, answer.content)
+        return Manifest(_media_type(answer), digest, answer.content)
 
     def _named(self, name: str) -> Reference:
         if ":" in name:
@@ -344,21 +382,34 @@ def _tags(answer: Response) -> list[str]:
         raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
 
 
-def _next_page(answer: Response) -> str | None:
-    """The path of the next page that a Link header names (RFC 5988)."""
-    link = answer.headers.get("Link", "")
-    target, _, parameters = link.partition(">")
-    if 'rel="next"' not in parameters.replace("rel=next", 'rel="next"'):
-        return None
-    parts = urlsplit(target.strip().removeprefix("<"))
-    return f"{parts.path}?{parts.query}" if parts.path.startswith("/v2/") else None
+def _following(url: str, page: Response, attempted: str) -> str | None:
+    link = page.headers.get("Link", "")
+    try:
+        return next_page(url, link)
+    except ValueError as error:
+        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
 
 
-def _media_type(content_type: str) -> str:
-    media_type = content_type.partition(";")[0].strip()
+def _check_length(found: Sized, most: int, attempted: str) -> None:
+    if len(found) > most:
+        raise UnsupportedContent(
+            f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
+        )
+
+
+def _is_web_page(answer: Response) -> bool:
+    return _content_type(answer) == "text/html"
+
+
+def _content_type(answer: Response) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _media_type(answer: Response) -> str:
+    media_type = _content_type(answer)
     if not media_type:
         raise UnsupportedContent("The registry sent a manifest without a Content-Type")
-    if media_type == "text/html":
+    if _is_web_page(answer):
         raise UnsupportedContent(
             "The registry sent a web page in place of a manifest; is the name one that it allows?"
         )

@@ -14,18 +14,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
-from promotion.errors import ContentMismatch
-from promotion.registry import parallel, referrers
+from promotion.errors import AccessDenied, NotFound, RegistryRefused
+from promotion.registry import parallel
 from promotion.registry.blobs import Outcome, bring
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Blob, Descriptor, Manifest, successors
+from promotion.registry.manifest import INDEX_TYPES, Blob, Descriptor, Manifest, successors
+from promotion.registry.order import Kind, Order, Vertex, Writing
 from promotion.registry.pace import Pace
 from promotion.registry.reference import Digest, parse_digest
-from promotion.registry.referrers import AllAttachments, Attachments
+from promotion.registry.referrers import (
+    AllAttachments,
+    Attachments,
+    described,
+    keep_listed,
+    list_referrers,
+)
 from promotion.registry.report import BlobReport, Copied, Unwatched, Watcher
 
 _logger = logging.getLogger(__name__)
@@ -68,20 +75,26 @@ def copy(
         Retryable: A registry failed; what has arrived by then is found by the next attempt.
         UnsupportedContent: The image holds a manifest that cannot be copied faithfully.
     """
-    pace = Pace(destination.deadline)
-    task = partial(bring, source=source, destination=destination, pace=pace, watcher=watcher)
-    return _Walk(image, source, destination, attachments or AllAttachments(source), task).run()
+    walk = _Walk(image, source, destination, attachments, watcher, bring)
+    return walk.run(walk.bring_image)
 
 
-@dataclass
-class _Node:
-    """A manifest on its way: what it waits for, and what waits for it."""
+def complete(
+    image: Manifest,
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    attachments: Attachments | None = None,
+    watcher: Watcher = Unwatched(),  # noqa: B008 - has no state
+    bring: Bring = bring,
+) -> Copied:
+    """Bring what is attached to an image that the destination has, and is not attached there yet.
 
-    manifest: Manifest
-    waits_for: set[Digest] = field(default_factory=set)
-    tag: str = ""
-    subject: Digest | None = None
-    written: bool = False
+    A registry refuses the manifest of an image whose parts it lacks, so the image itself and all
+    that is listed at the destination are taken to be whole: neither is asked for or sent again.
+    The arguments and errors are those of ``copy``.
+    """
+    walk = _Walk(image, source, destination, attachments, watcher, bring)
+    return walk.run(walk.pass_by_image)
 
 
 class _Walk:
@@ -90,39 +103,60 @@ class _Walk:
         image: Manifest,
         source: RepositoryClient,
         destination: RepositoryClient,
-        attachments: Attachments,
-        bring: Callable[[Blob], Outcome],
+        attachments: Attachments | None,
+        watcher: Watcher,
+        bring: Bring,
     ) -> None:
         self._image = image
         self._source = source
         self._destination = destination
-        self._attachments = attachments
-        self._bring = bring
-        self._nodes: dict[str, _Node] = {}
-        self._seen: set[Digest] = set()
-        self._arrived: set[Digest] = set()
-        self._awaited: set[Digest] = set()
+        self._attachments = attachments or AllAttachments(source)
+        self._bring = partial(
+            bring,
+            source=source,
+            destination=destination,
+            pace=Pace(destination.deadline),
+            watcher=watcher,
+        )
+        self._order = Order()
+        self._passed_by: set[Digest] = set()
         self._pending: dict[Future[Any], Callable[[Any], None]] = {}
+        self._written: list[Writing] = []
+        self._unlisted: dict[Digest, list[Manifest]] = {}
         self._reports: list[BlobReport] = []
         self._kept: list[str] = []
-        self._unlisted: dict[Digest, list[Manifest]] = {}
 
-    def run(self) -> Copied:
+    def run(self, begin: Callable[[], None]) -> Copied:
+        """Walk until there is nothing left to do."""
         try:
-            self._seen.add(self._image.digest)
-            self._attached(self._image.digest)
-            self._discovered(self._image)
+            begin()
             self._until_nothing_is_pending()
-            for subject, written in self._unlisted.items():
-                described = [referrers.described(manifest) for manifest in written]
-                task = partial(referrers.keep_listed, self._destination, subject, described)
-                self._begin(task, lambda _: None)
+            self._check_nothing_waits()
+            for subject, manifests in self._unlisted.items():
+                self._list(subject, manifests)
             self._until_nothing_is_pending()
-            self._check_nothing_is_missing()
         except BaseException:
             self._abandon()
             raise
         return self._copied()
+
+    def bring_image(self) -> None:
+        """Begin with an image that is to be brought, but for its own manifest."""
+        self._meet(self._image.digest)
+        self._bring_parts(self._image)
+        self._look_up(self._image.digest)
+        if successors(self._image).subject:
+            # Where lists of referrers are kept by hand, only what is there can be put on one.
+            self._write(self._image)
+        else:
+            self._order.hold_back(self._image)
+
+    def pass_by_image(self) -> None:
+        """Begin with an image that is there."""
+        self._meet(self._image.digest)
+        self._pass_by_manifest(self._image)
+
+    # Requests run beside the walk, which takes up what comes of them one after another.
 
     def _begin(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._pending[parallel.start(task)] = then
@@ -134,131 +168,206 @@ class _Walk:
                 then = self._pending.pop(future)
                 then(future.result())
 
-    def _check_nothing_is_missing(self) -> None:
-        """A registry's listing may lead in a circle; what cannot be whole gets no tag."""
-        for node in self._nodes.values():
-            if node.waits_for:
-                raise ContentMismatch(
-                    f"{node.manifest.digest} cannot be written to {self._destination.repository}:"
-                    f" {', '.join(sorted(node.waits_for))} cannot come before it"
-                )
-
     def _abandon(self) -> None:
         """After an error: what has not begun is dropped, what has begun is waited for."""
         for future in self._pending:
             future.cancel()
         wait(self._pending)
 
-    def _discovered(self, manifest: Manifest, tag: str = "", subject: Digest | None = None) -> None:
-        """A manifest is known: see to what it points to, and write it when that is there."""
+    # The way down: from a manifest to what it points to.
+
+    def _meet(self, digest: Digest) -> bool:
+        """Note that a manifest was met; whether that is the first time."""
+        return self._order.meet(Vertex(Kind.MANIFEST, digest))
+
+    def _bring_parts(self, manifest: Manifest) -> None:
         points_to = successors(manifest)
-        waits_for = {*points_to.manifests, *(blob.digest for blob in points_to.blobs)}
-        if subject:
-            waits_for.add(subject)
-        if self._image.digest in waits_for:
-            self._awaited.add(self._image.digest)
-        self._nodes[tag or manifest.digest] = _Node(
-            manifest, waits_for - self._arrived, tag, subject
-        )
         for blob in points_to.blobs:
-            if blob.digest not in self._seen:
-                self._seen.add(blob.digest)
+            if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
                 self._begin(partial(self._bring, blob), self._brought)
-        for child in points_to.manifests:
-            self._fetch(child)
-        self._write_what_is_ready()
-
-    def _fetch(self, digest: Digest, subject: Digest | None = None) -> None:
-        if digest in self._seen:
-            return
-        self._seen.add(digest)
-        self._attached(digest)
-        fetch = self._source.find if subject else self._source.manifest
-        self._begin(partial(fetch, digest), partial(self._fetched, digest, subject))
-
-    def _fetched(self, digest: Digest, subject: Digest | None, manifest: Manifest | None) -> None:
-        if manifest is None:
-            _logger.warning(
-                "%s lists the referrer %s but lacks it", self._source.repository, digest
-            )
-            return
-        if subject and successors(manifest).subject != subject:
-            _logger.warning(
-                "%s lists %s as a referrer of %s, which it is not",
-                self._source.repository,
-                digest,
-                subject,
-            )
-            subject = None
-        self._discovered(manifest, subject=subject)
-
-    def _attached(self, digest: Digest) -> None:
-        """Look up what belongs to a manifest, beside everything else."""
-        attached = self._attachments.look_up(digest)
-        if attached.referrers:
-            self._pending[attached.referrers] = partial(self._listed, digest)
-        for tag, future in attached.tags.items():
-            self._pending[future] = partial(self._found_tag, tag)
-
-    def _listed(self, subject: Digest, found: Sequence[Descriptor]) -> None:
-        for descriptor in found:
-            self._awaited.add(subject)
-            self._fetch(parse_digest(descriptor.digest), subject)
-        self._write_what_is_ready()
-
-    def _found_tag(self, tag: str, manifest: Manifest | None) -> None:
-        if manifest:
-            self._discovered(manifest, tag)
+        children = [child for child in points_to.manifests if self._meet(child)]
+        for child in children:
+            self._begin(partial(self._source.manifest, child), self._fetched)
+        # Afterwards, since the image need not wait for most of that.
+        for child in children:
+            self._look_up(child)
 
     def _brought(self, outcome: Outcome) -> None:
         if callable(outcome):
             self._pending[parallel.start_stream(outcome)] = self._brought
             return
         self._reports.append(outcome)
-        self._arrive(outcome.digest)
+        self._arrive(Vertex(Kind.BLOB, outcome.digest))
 
-    def _arrive(self, digest: Digest) -> None:
-        self._arrived.add(digest)
-        for node in self._nodes.values():
-            node.waits_for.discard(digest)
-        self._write_what_is_ready()
+    def _fetched(self, manifest: Manifest) -> None:
+        self._bring_parts(manifest)
+        self._write(manifest)
 
-    def _write_what_is_ready(self) -> None:
-        for node in self._nodes.values():
-            is_image = node.manifest is self._image
-            # The image itself is written under its tag, by the caller, unless something that
-            # refers to it is to be written before.
-            wanted = not is_image or self._image.digest in self._awaited
-            if wanted and not node.waits_for and not node.written:
-                node.written = True
-                self._begin(partial(self._write, node), partial(self._wrote, node))
+    # Beside it: from a manifest to what belongs to it.
 
-    def _write(self, node: _Node) -> bool:
-        """Write a manifest; whether it is listed among its subject's referrers."""
-        if not node.tag:
-            return self._destination.put_manifest(node.manifest)
-        present = self._destination.resolve(node.tag)
+    def _look_up(self, digest: Digest) -> None:
+        attached = self._attachments.look_up(digest)
+        if attached.referrers:
+            self._pending[attached.referrers] = partial(self._found_referrers, digest)
+        for tag, future in attached.tags.items():
+            self._pending[future] = partial(self._found_tag, tag)
+
+    def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
+        if found and subject in self._passed_by:
+            there = partial(list_referrers, self._destination, subject)
+            self._begin(there, partial(self._compared, subject, found))
+        else:
+            self._bring_referrers(subject, found)
+
+    def _bring_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
+        for descriptor in found:
+            digest = parse_digest(descriptor.digest)
+            self._begin_to_write(self._order.release(Vertex(Kind.MANIFEST, digest)))
+            if self._meet(digest):
+                find = partial(self._source.find, digest)
+                self._begin(find, partial(self._fetched_referrer, subject, digest))
+                self._look_up(digest)
+
+    def _fetched_referrer(self, subject: Digest, digest: Digest, manifest: Manifest | None) -> None:
+        lists = f"{self._source.repository} lists {digest} as a referrer of {subject}"
+        if manifest is None:
+            _logger.warning("%s, but lacks it", lists)
+            self._begin_to_write(self._order.lose(Vertex(Kind.MANIFEST, digest)))
+            return
+        if successors(manifest).subject != subject:
+            _logger.warning("%s, which it is not", lists)
+        self._fetched(manifest)
+
+    def _found_tag(self, tag: str, manifest: Manifest | None) -> None:
+        if manifest:
+            resolve = partial(self._destination.resolve, tag)
+            self._begin(resolve, partial(self._resolved_tag, tag, manifest))
+
+    def _resolved_tag(self, tag: str, manifest: Manifest, present: Digest | None) -> None:
+        """Set a tag that is not there; one that is there is kept, whatever it names."""
         if present is None:
-            self._destination.put_manifest(node.manifest, node.tag)
-        elif present != node.manifest.digest:
-            self._kept.append(node.tag)
-        return True
+            self._bring_tagged(tag, manifest)
+        elif present != manifest.digest:
+            self._kept.append(tag)
+        elif self._meet(manifest.digest):
+            self._pass_by_manifest(manifest)
 
-    def _wrote(self, node: _Node, listed: bool) -> None:
-        if node.subject and not listed:
-            self._unlisted.setdefault(node.subject, []).append(node.manifest)
-        self._arrive(node.manifest.digest)
+    def _bring_tagged(self, tag: str, manifest: Manifest) -> None:
+        if self._meet(manifest.digest):
+            self._order.hold_back(manifest)
+            self._look_up(manifest.digest)
+        self._bring_parts(manifest)
+        self._write(manifest, tag)
+
+    # Past what is there already: only what belongs to it may be missing.
+
+    def _pass_by(self, digest: Digest, is_index: bool) -> None:
+        if self._meet(digest):
+            self._is_there(digest)
+            if is_index:
+                self._begin(partial(self._destination.find, digest), self._pass_by_children)
+
+    def _pass_by_manifest(self, manifest: Manifest) -> None:
+        self._is_there(manifest.digest)
+        self._pass_by_children(manifest)
+
+    def _pass_by_children(self, manifest: Manifest | None) -> None:
+        if manifest:
+            points_to = successors(manifest)
+            for child in points_to.manifests:
+                self._pass_by(child, child in points_to.indexes)
+
+    def _is_there(self, digest: Digest) -> None:
+        self._passed_by.add(digest)
+        self._look_up(digest)
+        self._arrive(Vertex(Kind.MANIFEST, digest))
+
+    def _compared(
+        self, subject: Digest, found: Sequence[Descriptor], there: Sequence[Descriptor]
+    ) -> None:
+        """Both sides have said what refers to a manifest: bring what is missing there."""
+        listed = {descriptor.digest for descriptor in there}
+        for descriptor in found:
+            if descriptor.digest in listed:
+                is_index = descriptor.media_type in INDEX_TYPES
+                self._pass_by(parse_digest(descriptor.digest), is_index)
+        self._bring_referrers(subject, [each for each in found if each.digest not in listed])
+
+    # The way up: a manifest is written when all that it needs has arrived.
+
+    def _write(self, manifest: Manifest, tag: str = "") -> None:
+        self._begin_to_write(self._order.write(manifest, tag))
+
+    def _arrive(self, vertex: Vertex) -> None:
+        self._begin_to_write(self._order.arrive(vertex))
+
+    def _begin_to_write(self, ready: Sequence[Writing]) -> None:
+        for writing in ready:
+            self._begin(partial(_put, self._destination, writing), partial(self._wrote, writing))
+
+    def _wrote(self, writing: Writing, put: _Put) -> None:
+        if put is _Put.KEPT:
+            self._kept.append(writing.tag)
+            return
+        self._written.append(writing)
+        if writing.subject and put is _Put.UNLISTED:
+            self._unlisted.setdefault(writing.subject, []).append(writing.manifest)
+        self._arrive(Vertex(Kind.MANIFEST, writing.manifest.digest))
+
+    def _list(self, subject: Digest, manifests: Sequence[Manifest]) -> None:
+        descriptors = [described(manifest) for manifest in manifests]
+        task = partial(keep_listed, self._destination, subject, descriptors)
+        self._begin(task, lambda _: None)
+
+    def _check_nothing_waits(self) -> None:
+        """A manifest that only a stale list names may be needed: what is not whole gets no tag."""
+        if missing := self._order.missing:
+            raise NotFound(
+                f"{self._image.digest} cannot be copied whole to {self._destination.repository}:"
+                f" {self._source.repository} lacks {', '.join(missing)}"
+            )
 
     def _copied(self) -> Copied:
-        nodes = self._nodes.values()
         for tag in self._kept:
             _logger.warning(
                 "%s:%s has other content and is kept", self._destination.repository, tag
             )
+        referrers = [writing.manifest.digest for writing in self._written if self._refers(writing)]
         return Copied(
-            manifests=sum(node.written for node in nodes if node.manifest is not self._image),
+            manifests=sum(writing.manifest is not self._image for writing in self._written),
             blobs=tuple(self._reports),
-            referrers=tuple(node.manifest.digest for node in nodes if node.subject),
-            tags=tuple(node.tag for node in nodes if node.tag and node.tag not in self._kept),
+            referrers=tuple(dict.fromkeys(referrers)),
+            tags=tuple(writing.tag for writing in self._written if writing.tag),
             kept=tuple(self._kept),
         )
+
+    def _refers(self, writing: Writing) -> bool:
+        """Whether a manifest is about another one of the graph."""
+        return writing.subject is not None and self._order.has_met(
+            Vertex(Kind.MANIFEST, writing.subject)
+        )
+
+
+class _Put(Enum):
+    """What became of a manifest."""
+
+    LISTED = "it is there, and the registry lists it as what it refers to"
+    UNLISTED = "it is there"
+    KEPT = "its tag has other content, and keeps it"
+
+
+def _put(repository: RepositoryClient, writing: Writing) -> _Put:
+    """Write a manifest; a tag that another writer has set meanwhile is kept.
+
+    Raises:
+        RegistryRefused: Not for the tag's sake.
+    """
+    try:
+        listed = repository.put_manifest(writing.manifest, writing.tag)
+        return _Put.LISTED if listed else _Put.UNLISTED
+    except (AccessDenied, RegistryRefused):
+        # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
+        present = repository.resolve(writing.tag) if writing.tag else None
+        if present is None:
+            raise
+        return _Put.UNLISTED if present == writing.manifest.digest else _Put.KEPT

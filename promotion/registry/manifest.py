@@ -6,7 +6,6 @@ A manifest is kept as the bytes that the registry gave, never re-serialised: its
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,7 +24,7 @@ IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | {OCI_ARTIFACT}
 
 
-class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
+class Pointer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Points to content: its media type, digest and size in bytes.
 
     Attributes:
@@ -38,7 +37,17 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
     size: int
     urls: tuple[str, ...] = ()
     data: str = ""
+
+
+class Descriptor(Pointer, frozen=True):
+    """Points to a manifest in a list, and says what kind it is of.
+
+    Attributes:
+        annotations: What the list repeats of the manifest's own, so that nobody need fetch it.
+    """
+
     artifact_type: str = ""
+    annotations: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -68,27 +77,37 @@ class Blob:
 
 @dataclass(frozen=True)
 class Successors:
-    """What one manifest points to directly; its subject is what it is about."""
+    """What one manifest points to directly.
+
+    Attributes:
+        indexes: Those of the manifests that may point to manifests themselves.
+        subject: What it is about.
+    """
 
     manifests: tuple[Digest, ...] = ()
     blobs: tuple[Blob, ...] = ()
     subject: Digest | None = None
+    indexes: frozenset[Digest] = frozenset()
 
 
 class _Index(msgspec.Struct):
-    manifests: list[Descriptor]
-    subject: Descriptor | None = None
+    manifests: list[Pointer]
+    subject: Pointer | None = None
 
 
 class _Image(msgspec.Struct):
-    config: Descriptor
-    layers: list[Descriptor] = []
-    subject: Descriptor | None = None
+    config: Pointer
+    layers: list[Pointer] = []
+    subject: Pointer | None = None
 
 
 class _Artifact(msgspec.Struct):
-    blobs: list[Descriptor] = []
-    subject: Descriptor | None = None
+    blobs: list[Pointer] = []
+    subject: Pointer | None = None
+
+
+class _List(msgspec.Struct):
+    manifests: list[Descriptor]
 
 
 def successors(manifest: Manifest) -> Successors:
@@ -113,7 +132,7 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
         UnsupportedContent: It is not an index.
     """
     try:
-        return msgspec.json.decode(manifest.content, type=_Index).manifests
+        return msgspec.json.decode(manifest.content, type=_List).manifests
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not an index: {error}"
@@ -123,11 +142,15 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
 def _successors(manifest: Manifest) -> Successors:
     if manifest.media_type in INDEX_TYPES:
         index = msgspec.json.decode(manifest.content, type=_Index)
-        children = [d for d in index.manifests if d.media_type in MANIFEST_TYPES]
+        children = {
+            parse_digest(pointer.digest): pointer.media_type
+            for pointer in index.manifests
+            if pointer.media_type in MANIFEST_TYPES
+        }
         # Some builders keep blobs, such as a cache, directly in an index.
-        others = [d for d in index.manifests if d.media_type not in MANIFEST_TYPES]
-        digests = tuple(dict.fromkeys(parse_digest(d.digest) for d in children))
-        return Successors(digests, _blobs(others), _subject(index.subject))
+        others = [p for p in index.manifests if p.media_type not in MANIFEST_TYPES]
+        indexes = frozenset(digest for digest, kind in children.items() if kind in INDEX_TYPES)
+        return Successors(tuple(children), _blobs(others), _subject(index.subject), indexes)
     if manifest.media_type in IMAGE_TYPES:
         image = msgspec.json.decode(manifest.content, type=_Image)
         return Successors((), _blobs([image.config, *image.layers]), _subject(image.subject))
@@ -140,27 +163,27 @@ def _successors(manifest: Manifest) -> Successors:
     )
 
 
-def _blobs(descriptors: list[Descriptor]) -> tuple[Blob, ...]:
-    """The blobs that descriptors point to, each once."""
-    return tuple({d.digest: _blob(d) for d in descriptors}.values())
+def _blobs(pointers: list[Pointer]) -> tuple[Blob, ...]:
+    """The blobs that are pointed to, each once."""
+    return tuple({pointer.digest: _blob(pointer) for pointer in pointers}.values())
 
 
-def _blob(descriptor: Descriptor) -> Blob:
-    digest = parse_digest(descriptor.digest)
-    return Blob(digest, descriptor.size, _inline(descriptor, digest), bool(descriptor.urls))
+def _blob(pointer: Pointer) -> Blob:
+    digest = parse_digest(pointer.digest)
+    return Blob(digest, pointer.size, _inline(pointer, digest), bool(pointer.urls))
 
 
-def _inline(descriptor: Descriptor, digest: Digest) -> bytes | None:
-    """The content that a descriptor holds itself, if it is what the digest names."""
-    if not descriptor.data:
+def _inline(pointer: Pointer, digest: Digest) -> bytes | None:
+    """The content that a pointer holds itself, if it is what the digest names."""
+    if not pointer.data:
         return None
     try:
-        content = base64.b64decode(descriptor.data, validate=True)
-    except binascii.Error:
+        content = base64.b64decode(pointer.data, validate=True)
+    except ValueError:
         return None
-    same = len(content) == descriptor.size and digest_of(content, algorithm_of(digest)) == digest
+    same = len(content) == pointer.size and digest_of(content, algorithm_of(digest)) == digest
     return content if same else None
 
 
-def _subject(descriptor: Descriptor | None) -> Digest | None:
-    return parse_digest(descriptor.digest) if descriptor else None
+def _subject(pointer: Pointer | None) -> Digest | None:
+    return parse_digest(pointer.digest) if pointer else None

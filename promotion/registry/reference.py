@@ -77,7 +77,7 @@ class Reference(msgspec.Struct, frozen=True):
         path, colon, tag = name.rpartition(":")
         if not colon or "/" in tag:
             path, tag = name, ""
-        elif not _TAG.fullmatch(tag):
+        elif not is_tag(tag):
             raise BadReference(f"{tag!r} in {text!r} is not a tag")
         if not tag and not at:
             raise BadReference(f"{text!r} names neither a tag nor a digest; write it as NAME:TAG")
@@ -91,6 +91,11 @@ class Reference(msgspec.Struct, frozen=True):
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.repository}{tag}{digest}"
+
+
+def is_tag(text: str) -> bool:
+    """Whether the specification allows such a tag: it is of 128 characters at most."""
+    return _TAG.fullmatch(text) is not None
 
 
 def parse_digest(text: str) -> Digest:

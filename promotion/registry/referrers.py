@@ -7,20 +7,38 @@ Referrers" and "Referrers Tag Schema").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import msgspec
 
+from promotion.errors import (
+    AccessDenied,
+    RegistryRefused,
+    RegistryUnavailable,
+    UnsupportedContent,
+)
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import INDEX_TYPES, OCI_INDEX, Descriptor, Manifest, index_entries
-from promotion.registry.reference import Digest, digest_of, parse_digest
+from promotion.registry.manifest import (
+    INDEX_TYPES,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+    Pointer,
+    index_entries,
+)
+from promotion.registry.reference import Digest, digest_of, is_tag, parse_digest
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+
+_logger = logging.getLogger(__name__)
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -41,10 +59,15 @@ class AllAttachments:
     """Finds everything; asks once for each manifest, however often it is told to begin.
 
     Used as a context, it leaves no look-up running behind.
+
+    Args:
+        source: Where to look.
+        left_behind: The artifact types of referrers that are to stay where they are.
     """
 
-    def __init__(self, source: RepositoryClient) -> None:
+    def __init__(self, source: RepositoryClient, left_behind: frozenset[str] = frozenset()) -> None:
         self._source = source
+        self._left_behind = left_behind
         self._begun: dict[Digest, Attached] = {}
 
     def __enter__(self) -> Self:
@@ -67,7 +90,7 @@ class AllAttachments:
         """Begin to look up referrers and cosign's tags, all at once."""
         if digest not in self._begun:
             self._begun[digest] = Attached(
-                parallel.start_look_up(partial(list_referrers, self._source, digest)),
+                parallel.start_look_up(partial(self._wanted, digest)),
                 {
                     tag: parallel.start_look_up(partial(self._source.find, tag))
                     for tag in cosign_tags(digest)
@@ -75,9 +98,16 @@ class AllAttachments:
             )
         return self._begun[digest]
 
+    def _wanted(self, digest: Digest) -> list[Descriptor]:
+        listed = list_referrers(self._source, digest)
+        return [each for each in listed if each.artifact_type not in self._left_behind]
 
-class NoAttachments:
+
+class NoAttachments(AbstractContextManager["NoAttachments", None]):
     """Leaves behind whatever belongs to a manifest."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
 
     def look_up(self, digest: Digest) -> Attached:  # noqa: ARG002 - the protocol's parameter
         """Nothing."""
@@ -85,22 +115,27 @@ class NoAttachments:
 
 
 def fallback_tag(digest: Digest) -> str:
-    """The tag under which a registry without the referrers API keeps what refers to a digest."""
-    return digest.replace(":", "-")
+    """The tag under which a registry without the referrers API keeps what refers to a digest.
+
+    Parts that are longer than a tag may be are cut, as the "Referrers Tag Schema" says.
+    """
+    algorithm, _, encoded = digest.partition(":")
+    return re.sub("[^a-zA-Z0-9._-]", "-", f"{algorithm[:32]}-{encoded[:64]}")
 
 
 def cosign_tags(digest: Digest) -> list[str]:
-    """The tags under which cosign keeps what belongs to a digest."""
-    return [f"{fallback_tag(digest)}{suffix}" for suffix in COSIGN_SUFFIXES]
+    """The tags under which cosign keeps what belongs to a digest; none, if they would be too long.
+
+    Cosign cuts nothing, so there are no such tags for digests of sha512.
+    """
+    tags = (f"{digest.replace(':', '-')}{suffix}" for suffix in COSIGN_SUFFIXES)
+    return [tag for tag in tags if is_tag(tag)]
 
 
 def list_referrers(repository: RepositoryClient, digest: Digest) -> list[Descriptor]:
     """What refers to a manifest, by the API or, where there is none, by the fallback tag."""
     found = repository.referrers(digest)
-    if found is not None:
-        return found
-    index = repository.find(fallback_tag(digest))
-    return index_entries(index) if index and index.media_type in INDEX_TYPES else []
+    return _entries(repository.find(fallback_tag(digest))) if found is None else found
 
 
 def keep_listed(
@@ -109,50 +144,104 @@ def keep_listed(
     """Make sure that what was written for a subject is listed, in a repository without the API.
 
     The fallback tag is read, added to, and written: writers at the same moment can lose each
-    other's additions, which the specification has no way to prevent.
+    other's additions, which the specification has no way to prevent. It is a convenience for other
+    tools, so where it cannot be moved, or has been put to another use, that is logged and no error.
     """
-    listed = repository.referrers(subject)
-    if listed is not None:
+    if repository.referrers(subject) is not None:
         return
-    index = repository.find(fallback_tag(subject))
-    present = index_entries(index) if index and index.media_type in INDEX_TYPES else []
-    known = {descriptor.digest for descriptor in present}
-    missing = [descriptor for descriptor in written if descriptor.digest not in known]
-    if missing:
-        repository.put_manifest(_index([*present, *missing]), fallback_tag(subject))
+    tag = fallback_tag(subject)
+    index = repository.find(tag)
+    if index and index.media_type not in INDEX_TYPES:
+        _logger.warning("%s:%s is no list of referrers, and is kept", repository.repository, tag)
+        return
+    missing = _missing(index, written)
+    if not missing:
+        return
+    try:
+        _put_list(repository, tag, index, missing)
+    except (AccessDenied, RegistryRefused) as error:
+        _give_way(repository, tag, written, error)
+
+
+def _put_list(
+    repository: RepositoryClient, tag: str, index: Manifest | None, missing: Sequence[Descriptor]
+) -> None:
+    try:
+        repository.put_manifest(_rewritten(index, missing), tag)
+    except RegistryUnavailable:
+        # Registries refuse a list of what they lack, and say no more than that something is absent.
+        listed = {each.digest for each in _entries(index)}
+        gone = {digest for digest in listed if not repository.has_manifest(parse_digest(digest))}
+        if not gone:
+            raise
+        repository.put_manifest(_rewritten(index, missing, gone), tag)
+
+
+def _give_way(
+    repository: RepositoryClient, tag: str, written: Sequence[Descriptor], error: Exception
+) -> None:
+    """The fallback tag could not be written: good, if another writer has set it.
+
+    Raises:
+        AccessDenied, RegistryRefused: Nobody has: it was refused for another reason.
+    """
+    index = repository.find(tag)
+    if index is None:
+        raise error
+    if _missing(index, written):
+        _logger.warning(
+            "%s:%s cannot be moved: other tools may not find all referrers there (%s)",
+            repository.repository,
+            tag,
+            error,
+        )
 
 
 def described(manifest: Manifest) -> Descriptor:
-    """The descriptor under which a referrer is listed."""
-    fields = msgspec.json.decode(manifest.content, type=_Described)
+    """The descriptor under which a referrer is listed, with its kind and its annotations.
+
+    Raises:
+        UnsupportedContent: It is not a manifest.
+    """
+    try:
+        fields = msgspec.json.decode(manifest.content, type=_Described)
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedContent(
+            f"The manifest {manifest.digest} cannot be listed: {error}"
+        ) from error
     kind = fields.artifact_type or (fields.config.media_type if fields.config else "")
+    annotations = {
+        name: value for name, value in (fields.annotations or {}).items() if isinstance(value, str)
+    }
     size = len(manifest.content)
-    return Descriptor(manifest.media_type, manifest.digest, size, artifact_type=kind)
+    return Descriptor(
+        manifest.media_type, manifest.digest, size, artifact_type=kind, annotations=annotations
+    )
 
 
 class _Described(msgspec.Struct, rename="camel"):
     artifact_type: str = ""
-    config: Descriptor | None = None
+    config: Pointer | None = None
+    annotations: dict[str, Any] | None = None
 
 
-def _index(descriptors: Sequence[Descriptor]) -> Manifest:
-    content = msgspec.json.encode(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
-            "manifests": [
-                {
-                    "mediaType": descriptor.media_type,
-                    "digest": parse_digest(descriptor.digest),
-                    "size": descriptor.size,
-                    **(
-                        {"artifactType": descriptor.artifact_type}
-                        if descriptor.artifact_type
-                        else {}
-                    ),
-                }
-                for descriptor in descriptors
-            ],
-        }
-    )
-    return Manifest(OCI_INDEX, digest_of(content), content)
+def _entries(index: Manifest | None) -> list[Descriptor]:
+    return index_entries(index) if index and index.media_type in INDEX_TYPES else []
+
+
+def _missing(index: Manifest | None, written: Sequence[Descriptor]) -> list[Descriptor]:
+    listed = {descriptor.digest for descriptor in _entries(index)}
+    return [descriptor for descriptor in written if descriptor.digest not in listed]
+
+
+def _rewritten(
+    index: Manifest | None, more: Sequence[Descriptor], gone: Collection[str] = ()
+) -> Manifest:
+    """The index with more entries, and without those gone; what else it says, it goes on saying."""
+    media_type = index.media_type if index else OCI_INDEX
+    fields: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": []}
+    if index:
+        fields = msgspec.json.decode(index.content)
+    entries = [entry for entry in fields["manifests"] if entry["digest"] not in gone]
+    content = msgspec.json.encode({**fields, "manifests": entries + msgspec.to_builtins(more)})
+    return Manifest(media_type, digest_of(content), content)

@@ -104,6 +104,77 @@ def test_json_reports_every_blob(
     assert report["bytes"] == sum(blob["size"] for blob in report["blobs"])
 
 
+def requests(registry: EmbeddedRegistry, before: int) -> list[tuple[str, str]]:
+    """What a registry was asked since then, but for look-ups: the method and the kind of path."""
+    kinds = [
+        (each.method, each.path.split("/")[-2], each.path) for each in registry.served[before:]
+    ]
+    return sorted(
+        (method, kind)
+        for method, kind, path in kinds
+        if kind != "referrers" and "/manifests/sha256-" not in path
+    )
+
+
+@pytest.mark.parametrize("by", ["tag", "digest"])
+@pytest.mark.usefixtures("image")
+def test_what_is_there_is_not_sent_again(
+    image: Manifest,
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    near: EmbeddedRegistry,
+    far: EmbeddedRegistry,
+    capsys: pytest.CaptureFixture[str],
+    by: str,
+) -> None:
+    """One request to each side shows that they agree, however source and destination are named."""
+    name = ":1.0" if by == "tag" else f"@{image.digest}"
+    arguments = (f"{source.repository}{name}", f"{destination.repository}{name}")
+    assert copy(*arguments) == 0
+    before, before_far = len(near.served), len(far.served)
+    capsys.readouterr()
+    assert copy(*arguments, "--json") == 0
+    assert requests(near, before) == [("GET", "manifests")]
+    assert requests(far, before_far) == [("HEAD", "manifests")]
+    report = json.loads(capsys.readouterr().out)
+    assert (report["present"], report["manifests"], report["blobs"]) == (True, 0, [])
+
+
+def test_a_signature_that_came_later_is_brought_to_an_image_that_is_there(
+    image: Manifest,
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    far: EmbeddedRegistry,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Copied again, an image gets what has been attached to it since, and is not sent itself."""
+    arguments = (f"{source.repository}:1.0", f"{destination.repository}:1.0")
+    assert copy(*arguments) == 0
+    subject = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.content)}
+    config = images.push_blob(source, b"{}", "application/vnd.oci.empty.v1+json")
+    layers = [images.push_blob(source, b"later", "text/plain")]
+    fields = {"config": config, "layers": layers, "subject": subject}
+    later = images.push_manifest(source, fields, OCI_MANIFEST)
+    before = len(far.served)
+    capsys.readouterr()
+    assert copy(*arguments) == 0
+    assert later.digest in {each.digest for each in destination.referrers(image.digest) or []}
+    written = [each.path for each in far.served[before:] if "/manifests/" in each.path]
+    assert [path for path in written if image.digest in path or path.endswith(":1.0")] == []
+    out = capsys.readouterr().out
+    assert f"{destination.repository}:1.0@{image.digest} is there already" in out
+    assert "1 referrers" in out
+
+
+def test_a_tag_with_other_content_is_moved(
+    image: Manifest, source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """Like other copying tools, the command moves a tag that exists."""
+    images.push_image(destination, [b"older"], tag="1.0")
+    assert copy(f"{source.repository}:1.0", f"{destination.repository}:1.0") == 0
+    assert destination.resolve("1.0") == image.digest
+
+
 def test_a_dry_run_writes_nothing(
     image: Manifest,
     source: RepositoryClient,
@@ -159,6 +230,7 @@ def test_progress_is_shown_to_a_terminal_alone(
     os.close(slave)
     assert os.read(master, 10_000)
     os.close(master)
+    command[-1] = f"{destination.repository}:1.1"
     piped = subprocess.run(command, capture_output=True, check=True)
     assert piped.stderr == b""
     assert piped.stdout.startswith(b"copied ")

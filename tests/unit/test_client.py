@@ -159,6 +159,106 @@ def test_an_upload_goes_where_the_registry_says(location: str, transport: Transp
         assert query.startswith("state=a%2Fb&x=&digest=" if "?" in location else "digest=sha256")
 
 
+def listed(*tags: str) -> bytes:
+    """A page of tags."""
+    return json.dumps({"name": "shop", "tags": tags}).encode()
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        ('</v2/shop/tags/list?last=a>; rel="next"', "/v2/shop/tags/list?last=a"),
+        ('<?last=a&n=1>; rel="next"', "/v2/{shop}/tags/list?last=a&n=1"),
+        ('<list?last=a>; rel="next"', "/v2/{shop}/tags/list?last=a"),
+        ('<tags/list?last=a>; rel="next"', "/v2/{shop}/tags/tags/list?last=a"),
+        ('<http://{host}/v2/x?last=a>; rel="next"', "/v2/x?last=a"),
+        ('<https://inside.example/v2/x?last=a>; rel="next"', "/v2/x?last=a"),
+        ('<//inside.example//evil.example/x>; rel="next"', "/evil.example/x"),
+        ('</v2/x?last=a,b;c>; title="a, <b>; rel=\\"prev\\""; rel="next"', "/v2/x?last=a,b;c"),
+        ("</v2/x>;rel=next;n=1", "/v2/x"),
+        ('</v2/x> ; Rel = "last NEXT"', "/v2/x"),
+        ('</v2/first>; rel="first", </v2/x>; rel="next"', "/v2/x"),
+    ],
+)
+def test_the_next_page_is_where_the_link_leads(link: str, path: str, transport: Transport) -> None:
+    """Targets are relative to the page, parameters stand in any order, and the host stays."""
+    with ScriptedServer() as server:
+        header = {"Link": link.format(host=server.host)}
+        server.answers = [Answer(200, listed("a"), header), Answer(200, listed("b"))]
+        assert client(server, transport).tags() == ["a", "b"]
+        assert server.asked[1].path == path.format(shop="shop/fast-feedback/shop")
+
+
+@pytest.mark.parametrize(
+    "link", ['</v2/x>; rel="prev"', '</v2/x>; title="rel=next"', "</v2/x>", "next", ""]
+)
+def test_other_links_lead_nowhere(link: str, transport: Transport) -> None:
+    """A list ends with the page that has no link to a next one."""
+    with ScriptedServer(Answer(200, listed("a"), {"Link": link})) as server:
+        assert client(server, transport).tags() == ["a"]
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("link", ['<http://[>; rel="next"', '<?again>; rel="next"'])
+def test_a_list_that_leads_in_a_circle_ends_in_an_error(link: str, transport: Transport) -> None:
+    """A page that links to itself, or to what is no URL, is no reason to ask for ever."""
+    pages = [Answer(200, listed("a"), {"Link": link})] * 3
+    with ScriptedServer(*pages) as server:
+        with pytest.raises(UnsupportedContent, match="list the tags"):
+            client(server, transport).tags()
+        assert len(server.asked) <= 2
+
+
+def test_a_list_without_end_ends_in_an_error(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many pages, each with another link, the list is given up as a whole."""
+    monkeypatch.setattr("promotion.registry.client._MOST_PAGES", 3)
+    pages = [
+        Answer(200, listed("a"), {"Link": f'<?page={number}>; rel="next"'}) for number in range(9)
+    ]
+    with ScriptedServer(*pages) as server:
+        with pytest.raises(UnsupportedContent, match="after 3 pages"):
+            client(server, transport).tags()
+        assert len(server.asked) == 3
+
+
+def test_a_page_that_is_missing_is_no_end(transport: Transport) -> None:
+    """Where a link leads to nothing, the list is not taken to be complete."""
+    first = Answer(200, listed("a"), {"Link": '<?last=a>; rel="next"'})
+    with ScriptedServer(first, Answer(404)) as server:
+        with pytest.raises(NotFound, match="list the tags"):
+            client(server, transport).tags()
+
+
+def test_too_many_referrers_are_an_error(transport: Transport) -> None:
+    """What refers to an image is copied as a whole or not at all, so the list is never cut."""
+    entries = [{"mediaType": OCI_MANIFEST, "digest": DIGEST, "size": 1}] * 10_001
+    page = Answer(200, json.dumps({"manifests": entries}).encode())
+    with ScriptedServer(page) as server:
+        with pytest.raises(UnsupportedContent, match="more than 10,000") as raised:
+            client(server, transport).referrers(DIGEST)
+        assert isinstance(raised.value, Permanent)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(404),
+        Answer(400, errors("NAME_INVALID", "what is this?")),
+        Answer(405, errors("UNSUPPORTED", "not here")),
+        Answer(200, b"<html>", {"Content-Type": "text/html; charset=utf-8"}),
+    ],
+    ids=["404", "400", "405", "a web page"],
+)
+def test_registries_without_the_referrers_api_say_so_in_many_ways(
+    answer: Answer, transport: Transport
+) -> None:
+    """Whatever they answer to a path they do not know, it is no error, and not an empty list."""
+    with ScriptedServer(answer) as server:
+        assert client(server, transport).referrers(DIGEST) is None
+
+
 def test_content_is_asked_for_as_it_is_stored(transport: Transport) -> None:
     """Compression on the way would change the bytes that a digest is made of."""
     with ScriptedServer(FOUND) as server:

@@ -28,8 +28,11 @@ pipelines:
             "suites: [{suite: smoke, from: prod, via: projects/p/subscriptions/s}], order: any",
             ["smoke succeeded in prod, reported through projects/p/subscriptions/s"],
         ),
-        ("refs: [refs/heads/main], order: any", ["ref refs/heads/main"]),
-        ("refs: [a, b*], order: any", ["ref a or b*"]),
+        (
+            "suites: [a], refs: [refs/heads/main], order: any",
+            ["a succeeded", "ref refs/heads/main"],
+        ),
+        ("suites: [a], refs: [a, b*], order: any", ["a succeeded", "ref a or b*"]),
         ("versions: semver, order: any", ["a release version (semver)"]),
         ("versions: 'v[0-9]+', order: any", ["a version like v[0-9]+"]),
         ("soak: 90s, order: any", ["90s in the stage"]),

@@ -166,6 +166,15 @@ def test_an_empty_gate_is_an_error() -> None:
         configuration.parse("promotion.yaml", text.replace("          versions: semver\n", ""))
 
 
+def test_refs_without_suites_are_an_error() -> None:
+    """Refs are those that suites ran on, so without a suite they would hold nothing back."""
+    text = FULL.replace("          suites: [functional, nft, integration]\n", "")
+    line = text[: text.index("          refs:")].count("\n") + 1
+    expected = rf":{line}: .*fast-feedback\.gate\.refs: refs judge the runs of suites; name suites"
+    with pytest.raises(BadConfiguration, match=expected):
+        configuration.parse("promotion.yaml", text)
+
+
 def test_all_problems_of_a_kind_are_reported_together() -> None:
     """Somebody who mends a file is not sent round once for each mistake."""
     text = FULL.replace("4h", "4 hours").replace("London", "Lundun")

@@ -141,6 +141,23 @@ def test_a_mount_copy_needs_few_requests(
     assert methods == {"POST": 3, "GET": 4}
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["mounted", "streamed"])
+def test_a_layer_may_be_identical_to_a_manifest(
+    inside: bool,
+    source: RepositoryClient,
+    beside: RepositoryClient,
+    elsewhere: RepositoryClient,
+) -> None:
+    """A digest that names a manifest and a blob of one image arrives as both."""
+    child = images.push_image(source, [SHARED])
+    holder = images.push_image(source, [child.content], architecture="holder")
+    image = images.push_index(source, [child, holder])
+    destination = beside if inside else elsewhere
+    whole(image, source, destination)
+    assert_same(image, source, destination)
+    assert destination.has_blob(child.digest)
+
+
 def test_only_the_tag_is_missing(source: RepositoryClient, beside: RepositoryClient) -> None:
     """Whoever asks for the tag does not find it yet; all that it will name is there."""
     image = index(source, OCI)

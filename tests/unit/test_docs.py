@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from promotion import cli, configuration, events, gates
 from promotion.artifact_registry import ENDPOINT_VARIABLE
 from promotion.delivery import Message
 from promotion.inspection import READING
+from promotion.pipeline import Pipeline
 from tests.unit.artifact_registry_api import ArtifactRegistryApi, Resource, repository
+from tests.unit.written_histories import Written, verdicts
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GATES = ROOT / "docs/gates.md"
+WHOLE = "pipelines:"
 
 
 def blocks(kind: str) -> list[str]:
@@ -27,7 +35,7 @@ def blocks(kind: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.mark.parametrize("text", [text for text in blocks("yaml") if WHOLE in text])
 def test_every_promotion_yaml_shown_can_be_run(text: str) -> None:
     """Configurations are valid, and ask for nothing that is not there yet."""
     gates.check_supported(configuration.parse("promotion.yaml", text))
@@ -77,11 +85,61 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_every_finding_is_explained() -> None:
-    """Each finding code that the gates know stands in the table of findings."""
-    codes = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)",\n', (ROOT / "promotion/gates.py").read_text()))
-    codes |= set(
-        re.findall(r'Decision\.\w+, "([a-z-]+)"', (ROOT / "promotion/gates.py").read_text())
-    )
-    page = (ROOT / "docs/messages.md").read_text(encoding="utf-8")
-    assert codes == set(re.findall(r"^\| `([a-z-]+)` \| (?:PROMOTE|WAIT|DENY)", page, re.MULTILINE))
+def with_changes(written: Any, changes: Any) -> Any:
+    """A configuration in which some keys are others, or further ones."""
+    if not isinstance(written, dict) or not isinstance(changes, dict):
+        return changes
+    changed = {key: with_changes(written.get(key), value) for key, value in changes.items()}
+    return {**written, **changed}
+
+
+def gate_examples() -> Iterator[tuple[Pipeline, Written]]:
+    """The verdicts that the page on gates shows, each with the pipeline it is about."""
+    page = GATES.read_text(encoding="utf-8")
+    (whole,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if WHOLE in text]
+    pipeline = changed = yaml.safe_load(whole)
+    for kind, text in re.findall(r"```(yaml|text)\n(.*?)```", page, re.DOTALL):
+        if kind == "yaml" and text != whole:
+            changed = with_changes(pipeline, {"pipelines": {"shop": yaml.safe_load(text)}})
+        read = configuration.parse("promotion.yaml", yaml.safe_dump(changed))
+        gates.check_supported(read)
+        if kind == "text":
+            yield from ((read.pipelines[0], written) for written in verdicts(text))
+
+
+EXAMPLES = list(gate_examples())
+
+
+@pytest.mark.parametrize(("pipeline", "written"), EXAMPLES)
+def test_every_history_shown_has_the_verdict_shown(pipeline: Pipeline, written: Written) -> None:
+    """What is stated in an example leads to its verdict, findings and messages."""
+    verdict = written.history.judged(pipeline, written.stage, written.to_stage)
+    assert pipeline.stages[written.stage].promotes_to == (written.to_stage,)
+    assert verdict.decision is written.decision
+    assert tuple(finding.code for finding in verdict.findings) == written.codes
+    if written.messages:
+        assert tuple(finding.message for finding in verdict.findings) == written.messages
+
+
+def finding_codes() -> set[str]:
+    """The codes of all findings that the source of the gates makes."""
+    source = ast.parse((ROOT / "promotion/gates.py").read_text(encoding="utf-8"))
+    made = [
+        call.args[1]
+        for call in ast.walk(source)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("Finding", "_failed")
+    ]
+    return {str(code.value) for code in made if isinstance(code, ast.Constant)}
+
+
+def test_every_finding_is_explained_and_shown() -> None:
+    """Each finding code that the gates know has a row, what it speaks for, and an example."""
+    rows = r"^\| `([a-z-]+)` \| (PROMOTE|WAIT|DENY) \|"
+    explained = dict(re.findall(rows, GATES.read_text(encoding="utf-8"), re.MULTILINE))
+    shown = {
+        finding.code: finding.decision.name
+        for pipeline, written in EXAMPLES
+        for finding in written.history.judged(pipeline, written.stage, written.to_stage).findings
+    }
+    assert set(explained) == finding_codes()
+    assert explained == shown

@@ -1,167 +1,343 @@
-"""Decisions: every combination of what is known has its verdict and its reasons."""
+"""Decisions: what is stated about an image, and the verdict that follows from it."""
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import UTC, datetime
+from itertools import permutations
+from typing import Any
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from promotion import configuration, gates
 from promotion.errors import BadConfiguration
-from promotion.events import Outcome, TestResult
 from promotion.gates import Standing
-from promotion.pipeline import Gate, Promotion, Suite
-from promotion.registry.reference import Digest, Reference
+from promotion.pipeline import Pipeline, Pipelines
 from promotion.verdict import Decision
+from tests.unit.histories import OTHER, Stated, codes, judge, promoted, run, shop
 
-TESTED = Digest("sha256:" + "a" * 64)
-OTHER = Digest("sha256:" + "b" * 64)
-SOURCE = Reference.parse("gcr.io/acme/fast-feedback/shop:1.4.2")
-DESTINATION = Reference.parse("gcr.io/acme/extended-test/shop:1.4.2")
-PROMOTION = Promotion("shop", "shop", TESTED, "fast-feedback", "extended-test", SOURCE, DESTINATION)
+PROMOTE, WAIT, DENY = Decision.PROMOTE, Decision.WAIT, Decision.DENY
 
-GATE = Gate(suites=(Suite("functional"),))
+ONE = shop("suites: [functional]")
+THREE = shop("suites: [functional, nft, integration]")
 
-
-def result(outcome: Outcome) -> TestResult:
-    """A result of the suite functional."""
-    moment = datetime(2026, 1, 31, tzinfo=UTC)
-    return TestResult(SOURCE, TESTED, "functional", outcome, moment, moment, url="https://ci/7")
+NFT = "projects/acme-ci/subscriptions/nft"
+FUNCTIONAL = "projects/acme-ci/subscriptions/functional"
+BY_RUNNER = shop(f"suites: [{{suite: functional, via: {FUNCTIONAL}}}, {{suite: nft, via: {NFT}}}]")
+RESULTS = "projects/acme-ci/subscriptions/results"
+THROUGH_RESULTS = shop(
+    f"suites: [functional, {{suite: nft, via: {NFT}}}]", pipeline=f"results: {RESULTS}"
+)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "source", "destination", "decision", "codes"),
+    ("stated", "decision", "found"),
     [
-        (Outcome.SUCCESS, TESTED, None, Decision.PROMOTE, {"suite-succeeded"}),
-        (Outcome.SUCCESS, TESTED, TESTED, Decision.PROMOTE, {"suite-succeeded"}),
-        (Outcome.SUCCESS, OTHER, None, Decision.DENY, {"suite-succeeded", "tag-moved"}),
-        (Outcome.SUCCESS, None, None, Decision.DENY, {"suite-succeeded", "not-at-source"}),
-        (Outcome.SUCCESS, TESTED, OTHER, Decision.DENY, {"suite-succeeded", "tag-conflict"}),
-        (Outcome.FAILURE, TESTED, None, Decision.DENY, {"suite-failed"}),
+        ([], WAIT, ["suite-missing"] * 3),
+        ([run()], WAIT, ["suite-succeeded", "suite-missing", "suite-missing"]),
+        ([run(), run("nft")], WAIT, ["suite-succeeded", "suite-succeeded", "suite-missing"]),
+        ([run(), run("nft"), run("integration")], PROMOTE, ["suite-succeeded"] * 3),
+        ([run("lint"), run("nft")], WAIT, ["suite-missing", "suite-succeeded", "suite-missing"]),
         (
-            Outcome.FAILURE,
-            OTHER,
-            OTHER,
-            Decision.DENY,
-            {"suite-failed", "tag-moved", "tag-conflict"},
+            [run(), run("nft", passed=False), run("integration")],
+            DENY,
+            ["suite-succeeded", "suite-failed", "suite-succeeded"],
         ),
-        (Outcome.CANCEL, TESTED, None, Decision.WAIT, {"suite-inconclusive"}),
-        (Outcome.ERROR, TESTED, None, Decision.WAIT, {"suite-inconclusive"}),
-        (Outcome.ERROR, OTHER, None, Decision.DENY, {"suite-inconclusive", "tag-moved"}),
+        (
+            [run("nft", passed=False)],
+            DENY,
+            ["suite-missing", "suite-failed", "suite-missing"],
+        ),
+        (
+            [run(passed=False), run("nft", passed=False)],
+            DENY,
+            ["suite-failed", "suite-failed", "suite-missing"],
+        ),
     ],
 )
-def test_every_situation_has_its_verdict(
-    outcome: Outcome,
-    source: Digest | None,
-    destination: Digest | None,
-    decision: Decision,
-    codes: set[str],
+def test_all_suites_decide_together(
+    stated: list[Stated], decision: Decision, found: list[str]
 ) -> None:
-    """The weightiest finding decides, and all of them are kept."""
-    verdict = gates.decide(PROMOTION, GATE, result(outcome), Standing(source, destination))
-    assert verdict.decision is decision
-    assert {finding.code for finding in verdict.findings} == codes
-
-
-def test_a_verdict_says_why_in_words() -> None:
-    """A person reads in the verdict what was tested, what is there now, and what conflicts."""
-    standing = Standing(OTHER, OTHER)
-    text = str(gates.decide(PROMOTION, GATE, result(Outcome.SUCCESS), standing))
-    assert text.startswith("DENY: ")
-    assert "the tag moved after the test" in text
-    assert text.count(TESTED) == text.count(OTHER) == 2
-
-
-def test_a_finding_links_to_the_run() -> None:
-    """What a suite said leads to where it said it."""
-    verdict = gates.decide(PROMOTION, GATE, result(Outcome.FAILURE), Standing(TESTED, None))
-    assert verdict.findings[0].url == "https://ci/7"
-
-
-def test_a_gate_concerns_its_own_suites() -> None:
-    """Results of other suites ask for no verdict."""
-    assert gates.concerns(GATE, result(Outcome.SUCCESS))
-    assert not gates.concerns(Gate(suites=(Suite("nft"),)), result(Outcome.SUCCESS))
+    """An image leaves when every suite has succeeded; each suite has a finding of its own."""
+    verdict = judge(THREE, *stated)
+    assert (verdict.decision, codes(verdict)) == (decision, found)
 
 
 @pytest.mark.parametrize(
-    ("condition", "key"),
+    ("runs", "found"),
     [
-        ("suites: [a, b]", "gate.suites with other than one entry"),
-        ("{suites: [a], soak: 4h}", "gate.soak"),
-        ("suites: [{suite: a, from: two}]", "gate.suites with from or via"),
-        ("suites: [{suite: a, via: projects/p/subscriptions/s}]", "gate.suites with from or via"),
-        ("{suites: [a], approvals: 1}", "gate.approvals"),
-        ("{suites: [a], alerts: none}", "gate.alerts"),
-        ("{suites: [a], freeze: [{from: fri 16:00, to: mon 08:00, reason: r}]}", "gate.freeze"),
+        ([(True, 0)], "suite-succeeded"),
+        ([(False, 0)], "suite-failed"),
+        ([(True, 0), (False, 1)], "suite-failed"),
+        ([(False, 0), (True, 1)], "suite-succeeded"),
+        ([(True, 1), (False, 0)], "suite-succeeded"),
+        ([(True, 0), (False, 1), (True, 2)], "suite-succeeded"),
+        ([(False, 0), (True, 1), (False, 2)], "suite-failed"),
+        ([(True, 1), (False, 1)], "suite-failed"),
+        ([(False, 1), (True, 1)], "suite-failed"),
+        ([(False, 1), (True, 1), (True, 2)], "suite-succeeded"),
     ],
 )
-def test_what_cannot_be_decided_yet_is_refused_at_start(condition: str, key: str) -> None:
+def test_the_newest_run_of_a_suite_counts(runs: list[tuple[bool, int]], found: str) -> None:
+    """The run that ended last counts, however they arrived; a tie goes to the failure."""
+    verdict = judge(ONE, *(run(passed=passed, minute=minute) for passed, minute in runs))
+    assert codes(verdict) == [found]
+    assert verdict.decision is (PROMOTE if found == "suite-succeeded" else DENY)
+
+
+def test_a_finding_rests_on_the_run_that_decided() -> None:
+    """What a suite said leads to the run that said it, and to its statement."""
+    failure, success = run(passed=False, minute=1), run(minute=2)
+    (denied,) = judge(ONE, run(), failure).findings
+    (lifted,) = judge(ONE, run(), failure, success).findings
+    assert (denied.url, denied.basis) == (failure.said.url, (failure.basis,))
+    assert (lifted.url, lifted.basis) == (success.said.url, (success.basis,))
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_of_runs_at_the_same_moment_always_the_same_one_is_named(passed: bool) -> None:
+    """Neither the order of arrival nor who signed last decides which statement is named."""
+    runs = [run(passed=passed, ref=ref, signature=each) for ref in "ab" for each in range(2)]
+    verdicts = [judge(ONE, *order) for order in permutations(runs)]
+    assert verdicts == [verdicts[0]] * len(verdicts)
+
+
+def test_waiting_names_every_missing_signal() -> None:
+    """A person reads which suites have yet to report, and from where."""
+    text = str(judge(THREE, run("nft")))
+    assert text.startswith("WAIT: ")
+    assert "suite functional has not reported from fast-feedback" in text
+    assert "suite integration has not reported from fast-feedback" in text
+
+
+def test_a_denial_has_every_reason() -> None:
+    """Whoever mends one thing is not told of the next only afterwards."""
+    verdict = judge(
+        shop("suites: [functional, nft, integration], refs: [refs/heads/main], versions: semver"),
+        run(passed=False),
+        run("nft", ref="refs/heads/x"),
+        version="latest",
+        standing=Standing(OTHER, OTHER),
+    )
+    assert [each.code for each in verdict.reasons] == [
+        "suite-failed",
+        "ref-not-allowed",
+        "version-not-allowed",
+        "tag-moved",
+        "tag-conflict",
+    ]
+    assert codes(verdict).count("suite-missing") == 1
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "stated", "found"),
+    [
+        (BY_RUNNER, [run(subscription=FUNCTIONAL), run("nft", subscription=NFT)], []),
+        (
+            BY_RUNNER,
+            [run(subscription=FUNCTIONAL), run("nft", subscription=FUNCTIONAL)],
+            ["nft has not reported from fast-feedback through " + NFT],
+        ),
+        (BY_RUNNER, [run(), run("nft", subscription=NFT)], ["it did through no subscription"]),
+        (
+            BY_RUNNER,
+            [
+                run(subscription=FUNCTIONAL),
+                run("nft", subscription=NFT),
+                run("nft", passed=False, minute=1, subscription=FUNCTIONAL),
+            ],
+            [],
+        ),
+        (THROUGH_RESULTS, [run(subscription=RESULTS), run("nft", subscription=NFT)], []),
+        (THROUGH_RESULTS, [run(), run("nft", subscription=NFT)], ["functional has not reported"]),
+        (
+            THROUGH_RESULTS,
+            [run(subscription=RESULTS), run("nft", subscription=RESULTS)],
+            [f"through {NFT}, which alone counts; it did through {RESULTS}"],
+        ),
+    ],
+)
+def test_a_suite_counts_only_through_the_subscription_that_must_report_it(
+    pipeline: Pipeline, stated: list[Stated], found: list[str]
+) -> None:
+    """The functional runner cannot sign off nft, nor fail it; ``via`` goes before ``results``."""
+    verdict = judge(pipeline, *stated)
+    assert verdict.decision is (WAIT if found else PROMOTE)
+    for text in found:
+        assert text in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("stated", "decision", "found"),
+    [
+        ([run()], PROMOTE, ["suite-succeeded"]),
+        ([], WAIT, ["suite-missing"]),
+        ([run(stage="extended-test")], WAIT, ["suite-missing"]),
+        ([run(passed=False)], DENY, ["suite-failed"]),
+        ([run(), run(passed=False, minute=1, stage="extended-test")], PROMOTE, ["suite-succeeded"]),
+    ],
+)
+def test_a_suite_can_be_that_of_another_stage(
+    stated: list[Stated], decision: Decision, found: list[str]
+) -> None:
+    """A suite with ``from`` counts where it is to run and nowhere else, and is judged once."""
+    pipeline = shop(extended_test="suites: [{suite: functional, from: fast-feedback}]")
+    verdict = judge(pipeline, promoted(), *stated, stage="extended-test")
+    assert (verdict.decision, codes(verdict)) == (decision, ["promoted-here", *found])
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"pipeline": "till"},
+        {"stage": "extended-test"},
+        {"name": "shop-db"},
+        {"name": "team/shop"},
+    ],
+)
+def test_what_is_said_of_something_else_does_not_count(foreign: dict[str, Any]) -> None:
+    """The same digest may be tested elsewhere: nothing follows from that here."""
+    assert judge(ONE, run(**foreign)) == judge(ONE)
+    assert judge(ONE, run(), run(passed=False, minute=1, **foreign)) == judge(ONE, run())
+
+
+def test_a_statement_that_contradicts_itself_does_not_count() -> None:
+    """The stage that it names and the repository that it is about have to belong together."""
+    ran, record = run(), promoted()
+    elsewhere = replace(ran, said=replace(ran.said, stage="extended-test"))
+    into_prod = replace(record, said=replace(record.said, to_stage="prod"))
+    assert codes(judge(ONE, elsewhere)) == ["suite-missing"]
+    assert codes(judge(ONE, into_prod, stage="extended-test")) == ["no-record", "suite-missing"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "decision"),
+    [
+        ([("refs/heads/main", True)], PROMOTE),
+        ([("refs/tags/1.4.2", True)], PROMOTE),
+        ([("refs/heads/x", True)], DENY),
+        ([("refs/heads/main2", True)], DENY),
+        ([("REFS/HEADS/MAIN", True)], DENY),
+        ([("", True)], DENY),
+        ([("refs/heads/main", True), ("refs/heads/x", True)], PROMOTE),
+        ([("refs/heads/x", True), ("refs/heads/main", True)], PROMOTE),
+        ([("refs/heads/main", True), ("refs/heads/x", False), ("refs/heads/x", True)], DENY),
+        ([("refs/heads/x", False), ("refs/heads/main", True), ("refs/heads/x", True)], PROMOTE),
+    ],
+)
+def test_only_some_refs_may_leave(runs: list[tuple[str, bool]], decision: Decision) -> None:
+    """Of the successes since the last failure one has to be on an allowed ref, matched by glob."""
+    pipeline = shop('suites: [functional], refs: ["refs/heads/main", "refs/tags/*"]')
+    stated = [
+        run(passed=passed, minute=minute, ref=ref) for minute, (ref, passed) in enumerate(runs)
+    ]
+    verdict = judge(pipeline, *stated)
+    expected = "suite-succeeded" if decision is PROMOTE else "ref-not-allowed"
+    assert (verdict.decision, codes(verdict)) == (decision, [expected])
+
+
+def test_a_success_on_an_allowed_ref_has_to_be_newer_than_the_failure() -> None:
+    """A tie goes to the failure here too: only what came after it opens the gate."""
+    pipeline = shop("suites: [functional], refs: [refs/heads/main]")
+    tie = [run(ref="refs/heads/main", minute=1), run(passed=False, minute=1)]
+    verdict = judge(pipeline, *tie, run(ref="refs/heads/x", minute=2))
+    assert codes(verdict) == ["ref-not-allowed"]
+
+
+def test_the_newest_run_on_an_allowed_ref_is_named() -> None:
+    """The finding rests on a run that may leave, also when a newer one may not."""
+    pipeline = shop("suites: [functional], refs: [refs/heads/main]")
+    first, second = (run(ref="refs/heads/main", minute=minute) for minute in (1, 2))
+    third = run(ref="refs/heads/x", minute=3)
+    (finding,) = judge(pipeline, first, second, third).findings
+    assert (finding.code, finding.basis) == ("suite-succeeded", (second.basis,))
+
+
+def test_a_ref_that_may_not_leave_is_named_with_those_that_may() -> None:
+    """A person reads which ref it was, or that there was none, and what would do."""
+    pipeline = shop("suites: [functional], refs: [refs/heads/main]")
+    said = str(judge(pipeline, run(ref="refs/heads/x")))
+    assert said == "DENY: suite functional ran on refs/heads/x, and only refs/heads/main may leave"
+    assert "ran on a ref that is not known" in str(judge(pipeline, run()))
+
+
+@pytest.mark.parametrize(
+    ("stated", "found"),
+    [
+        ([run(passed=False)], ["suite-failed-upstream"]),
+        ([run(), run(passed=False, minute=1)], ["suite-failed-upstream"]),
+        ([run(minute=1), run(passed=False, minute=1)], ["suite-failed-upstream"]),
+        ([run(passed=False), run(minute=1)], []),
+        ([run()], []),
+        ([], []),
+        ([run("lint", passed=False)], []),
+        ([run("functional", passed=False, stage="extended-test")], []),
+    ],
+)
+def test_a_failure_upstream_denies_further_on(stated: list[Stated], found: list[str]) -> None:
+    """What an earlier gate asks for may not have failed since; that it succeeded is not asked."""
+    extended = run("extended", stage="extended-test", minute=9)
+    verdict = judge(ONE, promoted(), extended, *stated, stage="extended-test")
+    assert codes(verdict) == ["promoted-here", "suite-succeeded", *found]
+    assert verdict.decision is (DENY if found else PROMOTE)
+
+
+def test_a_failure_upstream_says_where() -> None:
+    """A person reads which suite failed in which stage, and what lifts it."""
+    said = judge(ONE, promoted(), run(passed=False, minute=7), stage="extended-test").findings[-1]
+    assert said.message == (
+        "suite functional has failed in fast-feedback at 2026-01-31T09:07:00Z;"
+        " a newer success lifts this"
+    )
+    assert said.url == "https://ci/functional/7/failure"
+
+
+@pytest.mark.parametrize("stated", [[], [run()], [run(), run("nft", passed=False)]])
+@pytest.mark.parametrize("stage", ["fast-feedback", "extended-test"])
+def test_nothing_follows_from_statements_that_were_not_all_read(
+    stated: list[Stated], stage: str
+) -> None:
+    """What was cut off may lift a failure or bring one: it is neither denied nor let through."""
+    verdict = judge(THREE, *stated, stage=stage, overflow=True)
+    assert (verdict.decision, codes(verdict)) == (WAIT, ["evidence-overflow"])
+    moved = judge(THREE, *stated, stage=stage, overflow=True, standing=Standing(OTHER, None))
+    assert codes(moved) == ["evidence-overflow", "tag-moved"]
+
+
+def parsed(gate: str) -> Pipelines:
+    """Pipelines whose first gate says this."""
+    text = f"""
+pipelines:
+  shop:
+    mode: observe
+    results: projects/p/subscriptions/results
+    stages:
+      one: {{registry: gcr.io/acme, promotes_to: two, gate: {{{gate}}}}}
+      two: {{registry: gcr.io/acme, promotes_to: three, gate: {{versions: semver}}}}
+      three: {{registry: gcr.io/acme}}
+signing: {{key: file.pem}}
+"""
+    return configuration.parse("promotion.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("gate", "key"),
+    [
+        ("suites: [a], soak: 4h", "soak"),
+        ("suites: [a], approvals: 1", "approvals"),
+        ("suites: [a], alerts: none", "alerts"),
+        ("suites: [a], freeze: [{from: fri 16:00, to: mon 08:00, reason: r}]", "freeze"),
+        ("versions: semver", "suites left empty"),
+    ],
+)
+def test_what_cannot_be_decided_yet_is_refused_at_start(gate: str, key: str) -> None:
     """A condition that is written down is never silently left out of the decision."""
-    gate = condition if condition.startswith("{") else f"{{{condition}}}"
-    text = (
-        "pipelines: {shop: {stages: {"
-        f"one: {{registry: gcr.io/acme, promotes_to: two, gate: {gate}}},"
-        "two: {registry: gcr.io/acme}}}}"
+    with pytest.raises(BadConfiguration, match=f"shop.stages.one.gate.{key} is not supported yet"):
+        gates.check_supported(parsed(gate))
+
+
+def test_what_can_be_decided_is_supported() -> None:
+    """Several suites, of other stages and through subscriptions; observing; signing."""
+    via = "{suite: b, from: two, via: projects/p/subscriptions/s}"
+    gates.check_supported(
+        parsed(f"suites: [a, {via}], refs: [refs/heads/main], versions: semver, order: strict")
     )
-    with pytest.raises(BadConfiguration, match=f"shop.stages.one.{key} is not supported yet"):
-        gates.check_supported(configuration.parse("promotion.yaml", text))
-
-
-@pytest.mark.parametrize(
-    ("ref", "allowed"),
-    [("refs/heads/main", True), ("refs/tags/1.4.2", True), ("refs/heads/x", False), ("", False)],
-)
-def test_only_some_refs_may_leave(ref: str, allowed: bool) -> None:
-    """Refs are matched by globs; a result without one satisfies none."""
-    gate = Gate(GATE.suites, refs=("refs/heads/main", "refs/tags/*"))
-    ran_on = dataclasses.replace(result(Outcome.SUCCESS), ref=ref)
-    verdict = gates.decide(PROMOTION, gate, ran_on, Standing(TESTED, None))
-    codes = [finding.code for finding in verdict.findings]
-    assert codes == ["suite-succeeded"] + ([] if allowed else ["ref-not-allowed"])
-    assert verdict.decision is (Decision.PROMOTE if allowed else Decision.DENY)
-
-
-@pytest.mark.parametrize(
-    ("versions", "order", "tag", "there", "expected"),
-    [
-        ("semver", "minor", "1.4.2", [], []),
-        ("semver", "minor", "1.4.2-rc1", [], ["version-not-allowed"]),
-        ("semver", "minor", "main-123", [], ["version-not-allowed"]),
-        ("[0-9]+", "minor", "17", [], []),
-        ("[0-9]+", "minor", "17b", [], ["version-not-allowed"]),
-        ("", "minor", "1.4.2", ["1.4.3"], ["superseded"]),
-        ("", "minor", "1.4.2", ["1.4.10"], ["superseded"]),
-        ("", "minor", "1.4.10", ["1.4.9"], []),
-        ("", "minor", "1.4.2", ["1.5.0", "2.0.0", "latest"], []),
-        ("", "strict", "1.4.2", ["1.5.0"], ["superseded"]),
-        ("", "any", "1.4.2", ["1.4.3", "9.0.0"], []),
-        ("", "strict", "main-123", ["1.5.0"], []),
-        ("", "minor", "1.4.3", ["1.4.3-rc1"], []),
-    ],
-)
-def test_versions(
-    versions: str, order: str, tag: str, there: list[str], expected: list[str]
-) -> None:
-    """Only versions of the wanted form leave, and none that the next stage is ahead of."""
-    gate = Gate(GATE.suites, versions=versions, order=order)
-    promotion = msgspec.structs.replace(
-        PROMOTION,
-        source=Reference(SOURCE.repository, tag),
-        destination=Reference(DESTINATION.repository, tag),
-    )
-    for at_destination in (None, TESTED):
-        standing = Standing(TESTED, at_destination, there)
-        verdict = gates.decide(promotion, gate, result(Outcome.SUCCESS), standing)
-        found = [finding.code for finding in verdict.findings][1:]
-        done = at_destination is not None and expected == ["superseded"]
-        assert found == ([] if done else expected)
-
-
-def test_observing_is_refused_at_start() -> None:
-    """A pipeline that is only to be observed is not promoted by mistake."""
-    text = "pipelines: {shop: {mode: observe, stages: {one: {registry: gcr.io/acme}}}}"
-    with pytest.raises(BadConfiguration, match=r"shop\.mode is not supported yet"):
-        gates.check_supported(configuration.parse("promotion.yaml", text))

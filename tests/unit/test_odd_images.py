@@ -1,25 +1,21 @@
-"""Images of unusual shape, and random ones: what arrives is what was there."""
+"""Images of unusual shape: what arrives is what was there."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from dev import images
-from dev.anonymous import anonymous_transport
 from dev.images import DOCKER, OCI
 from dev.registry import EmbeddedRegistry
 from promotion.errors import RegistryRefused
-from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient, between
+from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.copy import copy
-from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest, successors
+from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.report import Way
 from promotion.registry.transport import Transport
@@ -136,69 +132,3 @@ def test_a_manifest_at_the_limit_is_copied_and_one_beyond_it_refused(
         else:
             with pytest.raises(RegistryRefused, match="longer than"):
                 source.manifest("1.0")
-
-
-@pytest.fixture(scope="module")
-def two_registries(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[str, str, Transport]]:
-    """Two registries for many random images, and a transport."""
-    folder = tmp_path_factory.mktemp("random")
-    transport = anonymous_transport()
-    with EmbeddedRegistry(folder / "a") as one, EmbeddedRegistry(folder / "b") as other:
-        yield one.host, other.host, transport
-    transport.close()
-
-
-layers = st.lists(st.binary(max_size=64), max_size=4)
-shapes = st.recursive(
-    layers.map(lambda contents: {"layers": contents}),
-    lambda shape: st.lists(shape, max_size=4).map(lambda children: {"children": children}),
-    max_leaves=8,
-)
-
-
-def push(source: RepositoryClient, shape: dict[str, Any], docker: bool) -> Manifest:
-    """Push an image of a random shape."""
-    form = DOCKER if docker else OCI
-    if "layers" in shape:
-        return images.push_image(source, shape["layers"], form=form)
-    children = [push(source, child, docker) for child in shape["children"]]
-    return images.push_index(source, children, form=form)
-
-
-def everything(repository: RepositoryClient, digest: str) -> dict[str, bytes]:
-    """All content that a manifest leads to, by digest."""
-    manifest = repository.manifest(digest)
-    found = {digest: manifest.content}
-    points_to = successors(manifest)
-    for blob in points_to.blobs:
-        with repository.blob(blob) as pieces:
-            found[blob.digest] = b"".join(pieces)
-    for child in points_to.manifests:
-        found |= everything(repository, child)
-    return found
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(shape=shapes, docker=st.booleans(), inside=st.booleans(), number=st.integers(0, 10**9))
-def test_any_graph_arrives_whole(
-    two_registries: tuple[str, str, Transport],
-    shape: dict[str, Any],
-    docker: bool,
-    inside: bool,
-    number: int,
-) -> None:
-    """Whatever the graph, and wherever it goes, source and destination hold the same content."""
-    one, other, transport = two_registries
-    source, destination = between(
-        Repository(one, "random/source"),
-        Repository(one if inside else other, f"random/destination-{number}"),
-        transport,
-        transport,
-    )
-    image = push(source, shape, docker)
-    copy(image, source, destination)
-    destination.put_manifest(image, "1.0")
-    assert destination.resolve("1.0") == image.digest
-    assert everything(destination, image.digest) == everything(source, image.digest)

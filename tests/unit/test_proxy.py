@@ -279,6 +279,13 @@ def test_paths_have_kinds(path: str, kind: str) -> None:
     assert Exchange(1, "GET", path, 0, 0).kind == kind
 
 
+def test_what_is_written_is_no_look_up() -> None:
+    """A signature's tag that is set is a request like others, and part of the chain."""
+    path = "/v2/shop/manifests/sha256-00.sig"
+    kinds = {method: Exchange(1, method, path, 0, 0).kind for method in ("GET", "HEAD", "PUT")}
+    assert kinds == {"GET": "look-up", "HEAD": "look-up", "PUT": "manifest"}
+
+
 @pytest.mark.parametrize(
     ("spans", "length"),
     [

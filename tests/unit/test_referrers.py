@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,33 +11,18 @@ import pytest
 from dev import images
 from dev.images import OCI
 from dev.registry import EmbeddedRegistry
-from promotion.registry.client import RepositoryClient, between
-from promotion.registry.copy import copy
-from promotion.registry.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
-from promotion.registry.reference import Repository
-from promotion.registry.referrers import NoAttachments, cosign_tags, fallback_tag, list_referrers
-from promotion.registry.report import Copied
-from promotion.registry.transport import Request, Transport
-
-EMPTY = "application/vnd.oci.empty.v1+json"
-
-
-@dataclass
-class Sides:
-    """A source and a destination, each with the referrers API or without it."""
-
-    source: RepositoryClient
-    destination: RepositoryClient
-
-    def copy(self, image: Manifest, tag: str = "1.0") -> Copied:
-        """Copy the image and set its tag."""
-        copied = copy(image, self.source, self.destination)
-        self.destination.put_manifest(image, tag)
-        return copied
-
-    def listed(self, subject: Manifest) -> set[str]:
-        """What refers to a manifest at the destination."""
-        return {each.digest for each in list_referrers(self.destination, subject.digest)}
+from promotion.registry.client import between
+from promotion.registry.copy import complete, copy
+from promotion.registry.manifest import OCI_MANIFEST, Manifest
+from promotion.registry.reference import Repository, digest_of
+from promotion.registry.referrers import (
+    AllAttachments,
+    NoAttachments,
+    cosign_tags,
+    list_referrers,
+)
+from promotion.registry.transport import Transport
+from tests.unit.attached import Sides, refer
 
 
 @pytest.fixture(params=["with", "without"])
@@ -64,35 +48,6 @@ def sides(
     source = Repository(from_registry.host, "shop/fast-feedback/shop")
     destination = Repository(to_registry.host, "shop/prod/shop")
     return Sides(*between(source, destination, transport, transport))
-
-
-def refer(repository: RepositoryClient, subject: Manifest, content: bytes) -> Manifest:
-    """Attach an artifact to a manifest, as oras does: with the fallback tag where it is needed."""
-    descriptor = {
-        "mediaType": subject.media_type,
-        "digest": subject.digest,
-        "size": len(subject.content),
-    }
-    fields = {
-        "artifactType": "application/vnd.example.sbom",
-        "config": images.push_blob(repository, b"{}", EMPTY),
-        "layers": [images.push_blob(repository, content, "text/plain")],
-        "subject": descriptor,
-    }
-    referrer = images.push_manifest(repository, fields, OCI_MANIFEST)
-    if repository.referrers(subject.digest) is None:
-        entries = [
-            {"mediaType": each.media_type, "digest": each.digest, "size": each.size}
-            for each in list_referrers(repository, subject.digest)
-        ]
-        entry = {
-            "mediaType": OCI_MANIFEST,
-            "digest": referrer.digest,
-            "size": len(referrer.content),
-        }
-        tag = fallback_tag(subject.digest)
-        images.push_manifest(repository, {"manifests": [*entries, entry]}, OCI_INDEX, tag)
-    return referrer
 
 
 def test_referrers_go_with_an_image(sides: Sides) -> None:
@@ -179,44 +134,135 @@ def test_referrers_arrive_before_the_tag_and_after_what_they_refer_to(
     assert [path.rpartition("/")[2] for path in written] == [image.digest, referrer.digest]
 
 
-def test_a_listed_referrer_that_is_gone_is_passed_over(
-    tmp_path: Path, far: EmbeddedRegistry, transport: Transport
+def test_cosign_has_no_tags_for_long_digests() -> None:
+    """Tags that would be longer than a tag may be are not asked for."""
+    assert cosign_tags(digest_of(b"", "sha512")) == []
+    short = digest_of(b"")
+    assert cosign_tags(short)[0] == f"{short.replace(':', '-')}.sig"
+
+
+def test_what_refers_to_a_sha512_image_goes_with_it(sides: Sides) -> None:
+    """An index names its child by sha512, and so does what refers to the child."""
+    config = images.push_blob(sides.source, b"{}", OCI.config)
+    content = json.dumps({"schemaVersion": 2, "config": config, "layers": []}).encode()
+    child = Manifest(OCI_MANIFEST, digest_of(content, "sha512"), content)
+    sides.source.put_manifest(child)
+    index = images.push_index(sides.source, [child])
+    referrer = refer(sides.source, child, b"sbom")
+    sides.copy(index)
+    assert sides.destination.manifest(child.digest) == child
+    assert sides.listed(child) == {referrer.digest}
+
+
+def test_a_child_that_refers_to_another_is_listed(sides: Sides) -> None:
+    """What an index holds is listed under its subject, though nobody had to look for it."""
+    child = images.push_image(sides.source, [b"x"])
+    other = images.push_image(sides.source, [b"y"])
+    attestation = refer(sides.source, child, b"attestation")
+    outside = refer(sides.source, other, b"about what does not come along")
+    index = images.push_index(sides.source, [attestation, outside, child])
+    copied = copy(index, sides.source, sides.destination, NoAttachments())
+    sides.destination.put_manifest(index, "1.0")
+    assert sides.listed(child) == {attestation.digest}
+    assert sides.listed(other) == {outside.digest}
+    assert copied.referrers == (attestation.digest,)
+
+
+def test_an_image_that_refers_to_another_is_listed(sides: Sides) -> None:
+    """An SBOM that is copied by itself is listed under what it is about."""
+    image = images.push_image(sides.source, [b"x"])
+    sbom = refer(sides.source, image, b"sbom")
+    sides.copy(sbom)
+    assert sides.listed(image) == {sbom.digest}
+
+
+def test_kinds_that_are_to_stay_are_left_behind(sides: Sides) -> None:
+    """Referrers of a kind that is named do not travel, nor does what refers to them."""
+    mark = "application/vnd.example.mark"
+    image = images.push_image(sides.source, [b"x"])
+    sbom = refer(sides.source, image, b"sbom")
+    left = refer(sides.source, image, b"mark", mark)
+    refer(sides.source, left, b"signature of the mark")
+    mark_of_the_sbom = refer(sides.source, sbom, b"mark", mark)
+    attachments = AllAttachments(sides.source, left_behind=frozenset({mark}))
+    copied = copy(image, sides.source, sides.destination, attachments)
+    sides.destination.put_manifest(image, "1.0")
+    assert copied.referrers == (sbom.digest,)
+    assert sides.listed(image) == {sbom.digest}
+    assert not sides.destination.has_manifest(left.digest)
+    assert not sides.destination.has_manifest(mark_of_the_sbom.digest)
+
+
+def test_what_belongs_to_a_signature_goes_with_it(sides: Sides) -> None:
+    """What is kept under cosign's tags has attachments too, and may refer to the image itself."""
+    image = images.push_image(sides.source, [b"x"])
+    sbom = refer(sides.source, image, b"an sbom that is listed and tagged")
+    sides.source.put_manifest(sbom, cosign_tags(image.digest)[2])
+    signature = images.push_image(sides.source, [b"signature"], cosign_tags(image.digest)[0])
+    about_it = refer(sides.source, signature, b"about the signature")
+    of_the_sbom = images.push_image(sides.source, [b"of the sbom"], cosign_tags(sbom.digest)[0])
+    sides.copy(image)
+    assert sides.listed(image) == {sbom.digest}
+    assert sides.listed(signature) == {about_it.digest}
+    assert sides.destination.resolve(cosign_tags(sbom.digest)[0]) == of_the_sbom.digest
+
+
+def test_a_referrer_arrives_though_its_tag_is_taken(sides: Sides) -> None:
+    """Where its cosign tag is kept, a manifest that is listed too is there by its digest."""
+    image = images.push_image(sides.source, [b"x"])
+    sbom = refer(sides.source, image, b"listed and tagged")
+    about_it = refer(sides.source, sbom, b"about the sbom")
+    tag = cosign_tags(image.digest)[2]
+    sides.source.put_manifest(sbom, tag)
+    images.push_image(sides.destination, [b"theirs"], tag)
+    copied = sides.copy(image)
+    assert copied.kept == (tag,)
+    assert sides.destination.manifest(sbom.digest) == sbom
+    assert sides.listed(sbom) == {about_it.digest}
+
+
+def test_an_image_that_is_there_is_completed(
+    sides: Sides, from_registry: EmbeddedRegistry, to_registry: EmbeddedRegistry
 ) -> None:
-    """A stale entry in a fallback index does not keep the image from being copied."""
-    with EmbeddedRegistry(tmp_path / "old", referrers_api=False) as old:
-        source = Repository(old.host, "shop/fast-feedback/shop")
-        sides = Sides(
-            *between(source, Repository(far.host, "shop/prod/shop"), transport, transport)
-        )
-        image = images.push_image(sides.source, [b"x"])
-        gone = refer(sides.source, image, b"gone")
-        kept = refer(sides.source, image, b"kept")
-        transport.send(_delete(sides.source, gone))
-        sides.copy(image)
-        assert sides.listed(image) == {kept.digest}
+    """Only what is not attached yet, at any depth, is read and written; the rest is passed by."""
+    child = images.push_image(sides.source, [b"x"])
+    inner = images.push_index(sides.source, [child])
+    image = images.push_index(sides.source, [inner])
+    sbom = refer(sides.source, image, b"sbom")
+    signature = images.push_image(sides.source, [b"signature"], cosign_tags(image.digest)[0])
+    sides.copy(image)
+    added = {
+        refer(sides.source, subject, f"about {number}".encode())
+        for number, subject in enumerate((image, child, sbom, signature))
+    }
+    attestation = images.push_image(sides.source, [b"att"], cosign_tags(child.digest)[1])
+    read, written = len(from_registry.served), len(to_registry.served)
+    copied = complete(image, sides.source, sides.destination)
+    assert set(copied.referrers) == {each.digest for each in added}
+    assert copied.tags == (cosign_tags(child.digest)[1],)
+    assert sides.destination.resolve(copied.tags[0]) == attestation.digest
+    for subject in (image, child, sbom, signature):
+        assert sides.listed(subject) == {
+            each.digest for each in list_referrers(sides.source, subject.digest)
+        }
+    there = {each.digest for each in (image, inner, child, sbom)}
+    asked = [*from_registry.served[read:], *to_registry.served[written:]]
+    touched = {each.path.rpartition("/")[2] for each in asked if each.method == "PUT"}
+    assert not touched & there
 
 
-def _delete(repository: RepositoryClient, manifest: Manifest) -> Request:
-    host, path = repository.repository.host, repository.repository.path
-    url = f"/v2/{path}/manifests/{manifest.digest}"
-    return Request("DELETE", host, url, "delete", accept=frozenset({202}))
-
-
-def test_the_config_of_an_artifact_names_its_kind(
-    tmp_path: Path, near: EmbeddedRegistry, transport: Transport
+def test_what_is_attached_to_an_image_already_costs_no_request(
+    near: EmbeddedRegistry, far: EmbeddedRegistry, transport: Transport
 ) -> None:
-    """In a fallback index a referrer without artifactType is listed by its config's media type."""
-    with EmbeddedRegistry(tmp_path / "old", referrers_api=False) as old:
-        source = Repository(near.host, "shop/fast-feedback/shop")
-        sides = Sides(
-            *between(source, Repository(old.host, "shop/prod/shop"), transport, transport)
-        )
-        image = images.push_image(sides.source, [b"x"])
-        subject = {"mediaType": OCI_MANIFEST, "digest": image.digest, "size": len(image.content)}
-        config = images.push_blob(sides.source, b"{}", "application/vnd.example.config")
-        fields = {"config": config, "layers": [], "subject": subject}
-        images.push_manifest(sides.source, fields, OCI.manifest)
-        sides.copy(image)
-        index = sides.destination.manifest(fallback_tag(image.digest))
-        (entry,) = json.loads(index.content)["manifests"]
-        assert entry["artifactType"] == "application/vnd.example.config"
+    """An image that is there with all that belongs to it: lists are compared, and that is all."""
+    source = Repository(near.host, "shop/fast-feedback/shop")
+    sides = Sides(*between(source, Repository(far.host, "shop/prod/shop"), transport, transport))
+    image = images.push_image(sides.source, [b"x"])
+    refer(sides.source, image, b"sbom")
+    sides.copy(image)
+    read, written = len(near.served), len(far.served)
+    copied = complete(image, sides.source, sides.destination)
+    assert (copied.blobs, copied.manifests) == ((), 0)
+    assert {each.path.split("/")[-2] for each in far.served[written:]} == {"referrers"}
+    paths = [each.path for each in near.served[read:]]
+    assert not [path for path in paths if "/manifests/sha256:" in path or "/blobs/" in path]

@@ -1,0 +1,113 @@
+"""The order of a copy: a manifest is written when the last of what it needs has arrived.
+
+Pure bookkeeping: it is told what is met and what arrives, and answers what can be written now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from promotion.registry.manifest import Manifest, successors
+from promotion.registry.reference import Digest
+
+
+class Kind(Enum):
+    """What a digest can name: a registry keeps the two apart."""
+
+    BLOB = "blob"
+    MANIFEST = "manifest"
+
+
+class Vertex(NamedTuple):
+    """A part of the graph. One digest may name two of them, a manifest and a layer like it."""
+
+    kind: Kind
+    digest: Digest
+
+
+@dataclass(eq=False)
+class Writing:
+    """A manifest that is to be written, under its digest or under a tag, and what it waits for."""
+
+    manifest: Manifest
+    tag: str
+    subject: Digest | None
+    waits_for: set[Vertex]
+
+
+class Order:
+    """What has been met and what has arrived, and so what can be written."""
+
+    def __init__(self) -> None:
+        self._met: set[Vertex] = set()
+        self._arrived: set[Vertex] = set()
+        self._waiting: dict[Vertex, list[Writing]] = {}
+        self._held_back: dict[Vertex, Manifest] = {}
+
+    def meet(self, vertex: Vertex) -> bool:
+        """Note that a part of the graph was met; whether that is the first time."""
+        first = vertex not in self._met
+        self._met.add(vertex)
+        return first
+
+    def has_met(self, vertex: Vertex) -> bool:
+        """Whether it is a part of the graph, so far as that is known."""
+        return vertex in self._met
+
+    def write(self, manifest: Manifest, tag: str = "") -> list[Writing]:
+        """Have a manifest written; what can be written now."""
+        points_to = successors(manifest)
+        needs = {Vertex(Kind.BLOB, blob.digest) for blob in points_to.blobs}
+        needs |= {Vertex(Kind.MANIFEST, child) for child in points_to.manifests}
+        if points_to.subject:
+            # What it is about comes first, if it comes at all.
+            needs |= {Vertex(Kind.MANIFEST, points_to.subject)} & self._met
+        writing = Writing(manifest, tag, points_to.subject, needs - self._arrived)
+        ready = [] if writing.waits_for else [writing]
+        for vertex in writing.waits_for:
+            self._waiting.setdefault(vertex, []).append(writing)
+            ready += self.release(vertex)
+        return ready
+
+    def hold_back(self, manifest: Manifest) -> None:
+        """Have a manifest written by its digest only if something else needs it there."""
+        self._held_back[Vertex(Kind.MANIFEST, manifest.digest)] = manifest
+
+    def release(self, vertex: Vertex) -> list[Writing]:
+        """Something needs what may have been held back; what can be written now."""
+        held_back = self._held_back.pop(vertex, None)
+        return self.write(held_back) if held_back else []
+
+    def arrive(self, vertex: Vertex) -> list[Writing]:
+        """Note that a part of the graph is at the destination; what can be written now."""
+        self._arrived.add(vertex)
+        return _without(vertex, self._waiting.pop(vertex, []))
+
+    def lose(self, vertex: Vertex) -> list[Writing]:
+        """Note that a manifest that was met does not exist; what can be written now.
+
+        What is about it need not wait for it any more; what holds it can never be whole.
+        """
+        self._met.discard(vertex)
+        waiting = self._waiting.pop(vertex, [])
+        held_by = [each for each in waiting if vertex.digest in successors(each.manifest).manifests]
+        if held_by:
+            self._waiting[vertex] = held_by
+        return _without(vertex, (each for each in waiting if each not in held_by))
+
+    @property
+    def missing(self) -> list[Digest]:
+        """What something still waits for."""
+        return sorted(vertex.digest for vertex in self._waiting)
+
+
+def _without(vertex: Vertex, waiting: Iterable[Writing]) -> list[Writing]:
+    ready = []
+    for writing in waiting:
+        writing.waits_for.discard(vertex)
+        if not writing.waits_for:
+            ready.append(writing)
+    return ready
