@@ -89,7 +89,9 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
         NotAStatement: It is no such attestation, about something else, or larger than that; or it
             is of a form in which it could not be attached again where its image goes.
     """
-    check_size(len(attestation.content))
+    if len(attestation.content) > LARGEST:
+        size = len(attestation.content)
+        raise NotAStatement(f"its manifest has {size:,} bytes, and {LARGEST:,} are read at most")
     try:
         read = msgspec.json.decode(attestation.content, type=_Attestation)
         bundle = Blob(parse_digest(read.layers[0].digest), read.layers[0].size)
@@ -103,16 +105,6 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
         raise NotAStatement(f"it has {bundle.size:,} bytes, and {largest:,} are read at most")
     _check_can_be_carried(attestation.media_type, read.config.digest, bundle.digest)
     return bundle
-
-
-def check_size(size: int) -> None:
-    """Refuse a manifest with more bytes than that of an attestation may have.
-
-    Raises:
-        NotAStatement: It has.
-    """
-    if size > LARGEST:
-        raise NotAStatement(f"its manifest has {size:,} bytes, and {LARGEST:,} are read at most")
 
 
 def tag_of(subject: Digest, attestation: Digest) -> str:

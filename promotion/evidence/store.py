@@ -31,6 +31,8 @@ from promotion.verdict import Basis
 
 _AT_ONCE = 16
 _REMEMBERED = 2000
+# Registries may list a manifest with the size of what it points to.
+_LARGEST_LISTED = attestation.LARGEST + dsse.LARGEST
 
 _logger = logging.getLogger(__name__)
 
@@ -205,10 +207,10 @@ class _Memory:
 def _named(listed: Descriptor) -> Digest | Ignored:
     """The name of what may be a statement; nothing is fetched that is too large to be one."""
     digest = parse_digest(listed.digest)
-    try:
-        attestation.check_size(listed.size)
-    except NotAStatement as error:
-        return Ignored.because(digest, error)
+    if listed.size > _LARGEST_LISTED:
+        return Ignored.because(
+            digest, f"it is listed with {listed.size:,} bytes, which is too much"
+        )
     return digest
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -128,3 +129,21 @@ def key_files(folder: Path, key: PrivateKey = KEY) -> tuple[Path, Path]:
 def reasons(evidence: Evidence) -> list[str]:
     """Why things that are attached do not count."""
     return [each.reason for each in evidence.ignored]
+
+
+def state(
+    place: RepositoryClient, image: Manifest, run: SuiteRun = RUN, by: EvidenceStore | None = None
+) -> None:
+    """State what a suite found, as the promoter does."""
+    by = by or store()
+    by.attach(place, image, run, by.read(image.digest, [place]))
+
+
+def read(place: RepositoryClient, image: Manifest) -> Evidence:
+    """What somebody reads who has not read before."""
+    return store().read(image.digest, [place])
+
+
+def another(number: int) -> SuiteRun:
+    """A run of the suite at another time."""
+    return msgspec.structs.replace(RUN, finished_at=RUN.finished_at + timedelta(minutes=number))

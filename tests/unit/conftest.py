@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dev import images
 from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from promotion.registry import retry
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Repository
 from promotion.registry.transport import Transport
 from tests.unit.shop import Shop
 
@@ -59,3 +63,23 @@ def free_host() -> Callable[[], str]:
 def shop(near: EmbeddedRegistry, far: EmbeddedRegistry, transport: Transport) -> Shop:
     """The pipeline."""
     return Shop(near, far, transport)
+
+
+@pytest.fixture(params=["referrers API", "tags"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    """A registry with the referrers API, and one without it."""
+    api = request.param == "referrers API"
+    with EmbeddedRegistry(tmp_path / "either", referrers_api=api) as registry:
+        yield registry
+
+
+@pytest.fixture
+def place(either: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
+    """A repository in either kind of registry."""
+    return RepositoryClient(Repository(either.host, "shop/fast-feedback/shop"), transport)
+
+
+@pytest.fixture
+def image(place: RepositoryClient) -> Manifest:
+    """An image in it."""
+    return images.push_image(place, [b"tested"], tag="1.4.2")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion.announcement import is_announced, mark_announced
@@ -18,26 +13,6 @@ from promotion.registry.transport import Transport
 from tests.unit.attesting import store
 
 EVENT = "4e1d8c4e-0000-5000-8000-000000000000"
-
-
-@pytest.fixture(params=["referrers API", "tags"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedRegistry]:
-    """A registry with the referrers API, and one without it."""
-    api = request.param == "referrers API"
-    with EmbeddedRegistry(tmp_path / "registry", referrers_api=api) as registry:
-        yield registry
-
-
-@pytest.fixture
-def place(registry: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
-    """A repository."""
-    return RepositoryClient(Repository(registry.host, "shop/prod/shop"), transport)
-
-
-@pytest.fixture
-def image(place: RepositoryClient) -> Manifest:
-    """An image in it."""
-    return images.push_image(place, [b"tested"], tag="1.4.2")
 
 
 def test_what_was_announced_is_known(place: RepositoryClient, image: Manifest) -> None:
@@ -56,13 +31,13 @@ def test_a_mark_is_about_one_event_of_one_image(place: RepositoryClient, image: 
 
 
 def test_whether_it_is_known_takes_one_request(
-    registry: EmbeddedRegistry, place: RepositoryClient, image: Manifest
+    either: EmbeddedRegistry, place: RepositoryClient, image: Manifest
 ) -> None:
     """Neither lists nor tags are looked through, on no registry."""
     mark_announced(EVENT, image, place)
-    before = len(registry.served)
+    before = len(either.served)
     is_announced(EVENT, image, place)
-    assert [each.method for each in registry.served[before:]] == ["HEAD"]
+    assert [each.method for each in either.served[before:]] == ["HEAD"]
 
 
 def test_marking_again_changes_nothing(place: RepositoryClient, image: Manifest) -> None:

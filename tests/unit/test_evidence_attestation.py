@@ -121,6 +121,15 @@ def test_an_index_is_no_attestation() -> None:
         attestation.bundle_in(as_manifest(written(), OCI_INDEX), IMAGE.digest, LARGEST)
 
 
+def test_an_image_with_a_longer_digest_has_tags_too() -> None:
+    """They are cut to what a tag may be, as the specification's own fallback tag is."""
+    subject = Digest(f"sha512:{'ab' * 64}")
+    tag = attestation.tag_of(subject, Digest(f"sha256:{'cd' * 32}"))
+    assert len(tag) <= 128
+    assert attestation.is_tag_for(subject, tag)
+    assert not attestation.is_tag_for(IMAGE.digest, tag)
+
+
 def test_a_tag_belongs_to_one_attestation_of_one_image() -> None:
     """It is made of both digests, and is a tag by the specification's grammar."""
     tag = attestation.tag_of(IMAGE.digest, Digest(f"sha256:{'ab' * 32}"))
