@@ -47,7 +47,12 @@ def looks_at_versions(gate: Gate, promotion: Promotion) -> bool:
 
 
 def decide(
-    image: Image, gate: Gate, promotion: Promotion, evidence: Evidence, standing: Standing
+    image: Image,
+    gate: Gate,
+    promotion: Promotion,
+    evidence: Evidence,
+    standing: Standing,
+    now: datetime,  # noqa: ARG001 - for the gates that depend on time
 ) -> Verdict:
     """Judge whether an image qualifies for the next stage, with every reason for or against it."""
     return Verdict(

@@ -7,11 +7,12 @@ it, since a failure counts everywhere downstream, and where a suite is said to r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import msgspec
 
-from promotion import gates
+from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
 from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord
@@ -35,6 +36,7 @@ class Case:
         source: The repository that the image is in.
         destination: The repository that it would go to.
         elsewhere: Further repositories in which there may be evidence about it.
+        control: Where statements about its stage are.
     """
 
     image: Image
@@ -43,6 +45,7 @@ class Case:
     source: RepositoryClient
     destination: RepositoryClient
     elsewhere: tuple[RepositoryClient, ...]
+    control: RepositoryClient
 
     @classmethod
     def to_promote(
@@ -62,7 +65,8 @@ class Case:
             deadline=deadline,
         )
         elsewhere = _elsewhere(image, transport, deadline)
-        return cls(image, gate, promotion, source, destination, elsewhere)
+        control = _control(image, transport, deadline)
+        return cls(image, gate, promotion, source, destination, elsewhere, control)
 
     @classmethod
     def to_look_at(
@@ -71,7 +75,9 @@ class Case:
         """The case of a promotion that is only to be judged: nothing can be written."""
         source = RepositoryClient(promotion.source.repository, transport)
         destination = RepositoryClient(promotion.destination.repository, transport)
-        return cls(image, gate, promotion, source, destination, _elsewhere(image, transport, NEVER))
+        elsewhere = _elsewhere(image, transport, NEVER)
+        control = _control(image, transport, NEVER)
+        return cls(image, gate, promotion, source, destination, elsewhere, control)
 
     @property
     def next_stage(self) -> Repository:
@@ -109,11 +115,17 @@ def _elsewhere(
     return tuple(RepositoryClient(place, transport, deadline) for place in places)
 
 
+def _control(image: Image, transport: Transport, deadline: Deadline) -> RepositoryClient:
+    place = control_log.repository_of(image.stage.repository)
+    return RepositoryClient(place, transport, deadline)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A verdict, and what it follows from.
 
     Attributes:
+        evidence: What is stated about the image itself.
         subject: The image at the source, by its digest; None if it is not there.
     """
 
@@ -123,7 +135,7 @@ class Judgement:
     subject: Manifest | None
 
 
-def can_leave(case: Case, store: EvidenceStore) -> bool:
+def can_leave(case: Case, store: EvidenceStore, now: datetime) -> bool:
     """Whether the image is in its stage and waits for no statement; the next stage is not asked.
 
     Raises:
@@ -132,13 +144,12 @@ def can_leave(case: Case, store: EvidenceStore) -> bool:
     promotion = case.promotion
     if case.source.resolve(promotion.version) != promotion.digest:
         return False
-    evidence = store.read(promotion.digest, case.places)
     standing = Standing(source=promotion.digest, destination=None)
-    verdict = gates.decide(case.image, case.gate, promotion, evidence, standing)
-    return verdict.decision is not Decision.WAIT
+    _, known = _stated(case, store)
+    return _decided(case, known, standing, now).decision is not Decision.WAIT
 
 
-def judge(case: Case, store: EvidenceStore) -> Judgement:
+def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
     """Ask, and decide.
 
     Raises:
@@ -150,24 +161,34 @@ def judge(case: Case, store: EvidenceStore) -> Judgement:
     at_destination = parallel.start(partial(case.destination.resolve, promotion.version))
     at_source = parallel.start(partial(case.source.resolve, promotion.version))
     subject = parallel.start(partial(case.source.find, promotion.digest))
-    evidence = store.read(promotion.digest, case.places)
+    evidence, known = _stated(case, store)
     standing = Standing(
         at_source.result(),
         at_destination.result(),
         tuple(versions.result()) if versions else (),
     )
-    verdict = gates.decide(case.image, case.gate, promotion, evidence, standing)
+    verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, subject.result())
 
 
-def judge_again(case: Case, before: Judgement, store: EvidenceStore) -> Judgement:
+def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: datetime) -> Judgement:
     """Judge once more what may have changed meanwhile: the evidence, and the destination's tag.
 
     Raises:
         Retryable: A registry failed.
     """
     at_destination = parallel.start(partial(case.destination.resolve, case.promotion.version))
-    evidence = store.read(case.promotion.digest, case.places)
+    evidence, known = _stated(case, store)
     standing = msgspec.structs.replace(before.standing, destination=at_destination.result())
-    verdict = gates.decide(case.image, case.gate, case.promotion, evidence, standing)
+    verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, before.subject)
+
+
+def _stated(case: Case, store: EvidenceStore) -> tuple[Evidence, Evidence]:
+    """What is stated about the image, and that with what is stated about its stage."""
+    evidence = store.read(case.promotion.digest, case.places)
+    return evidence, evidence.beside(control_log.read(case.control, store))
+
+
+def _decided(case: Case, known: Evidence, standing: Standing, now: datetime) -> Verdict:
+    return gates.decide(case.image, case.gate, case.promotion, known, standing, now)

@@ -136,12 +136,12 @@ class Promoter:
         return None
 
     def _consider(self, case: Case, result: TestResult, stated: Digest | None) -> None:
-        if case.promotion.source != result.image and not can_leave(case, self._store):
+        if case.promotion.source != result.image and not can_leave(case, self._store, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
-            judgement = judge(case, self._store)
+            judgement = judge(case, self._store, self._now())
             if stated and not judgement.evidence.overflow:
                 _check_counted(stated, judgement.evidence)
             if judgement.standing.source is None:
@@ -161,7 +161,7 @@ class Promoter:
             _copy(case, image, attachments)
         with self._turns.turn(str(case.promotion.destination)):
             record = self._record(case, judgement, image)
-            judgement = judge_again(case, judgement, self._store)
+            judgement = judge_again(case, judgement, self._store, self._now())
             verdict = judgement.verdict
             if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
                 verdict = _set_tag(case, image, verdict)

@@ -7,7 +7,7 @@ images. Nothing is written, and the right to read is enough.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -177,7 +177,7 @@ class _Asked:
     def _judge(self, gate: Gate) -> None:
         for promotion in self._image.promotions(self._digest):
             case = Case.to_look_at(self._image, gate, promotion, self._transport)
-            judgement = judge(case, self._store)
+            judgement = judge(case, self._store, datetime.now(UTC))
             self.ignored.extend(judgement.evidence.ignored)
             arrived = judgement.standing.destination == self._digest
             self._outlooks.append(Outlook(promotion.to_stage, judgement.verdict, arrived))

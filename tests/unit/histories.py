@@ -144,13 +144,14 @@ def judge(
     version: str = VERSION,
     standing: Standing = Standing(TESTED, None),  # noqa: B008 - it is immutable
     overflow: bool = False,
+    now: datetime = NINE,
 ) -> Verdict:
     """The verdict on the image at a stage's gate, upon these statements."""
     here = image(pipeline, stage, version)
     assert here.stage.gate is not None
     (promotion,) = here.promotions(TESTED)
     known = evidence(*stated, overflow=overflow)
-    return gates.decide(here, here.stage.gate, promotion, known, standing)
+    return gates.decide(here, here.stage.gate, promotion, known, standing, now)
 
 
 def codes(verdict: Verdict) -> list[str]:

@@ -1,0 +1,63 @@
+"""Where statements are kept that are about no image digest: about a stage, or a whole pipeline.
+
+Each stage has a repository ``promotion-control``. In it stands, for what such statements are about,
+a small artifact whose bytes follow from the name alone, and they are attached to it as evidence is
+attached to an image: signed, each by itself, so that no writer can lose another's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
+from promotion.evidence.attested import Evidence
+from promotion.evidence.kinds import Said
+from promotion.evidence.store import EvidenceStore
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import OCI_MANIFEST, Manifest
+from promotion.registry.reference import Digest, Repository, digest_of
+
+NAME = "promotion-control"
+ARTIFACT_TYPE = "application/vnd.promotion.control.v1"
+
+
+def repository_of(stage: Repository) -> Repository:
+    """The repository that keeps the statements about a stage."""
+    return Repository(stage.host, f"{stage.path}/{NAME}")
+
+
+def state(repository: RepositoryClient, said: Said, store: EvidenceStore) -> Digest:
+    """Attach a statement to the stage whose ``promotion-control`` repository this is.
+
+    Raises:
+        Retryable: It could not be signed or written.
+    """
+    stage = _stage(repository.repository)
+    known = store.read(stage.digest, [repository])
+    repository.put_blob(EMPTY)
+    repository.put_manifest(stage, "stage")
+    return store.attach(repository, stage, said, known)
+
+
+def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
+    """All that is stated about the stage whose ``promotion-control`` repository this is.
+
+    Raises:
+        Retryable: It could not be read.
+    """
+    return store.read(_stage(repository.repository).digest, [repository])
+
+
+def _stage(repository: Repository) -> Manifest:
+    """The artifact that stands for a stage."""
+    content = msgspec.json.encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": ARTIFACT_TYPE,
+            "config": EMPTY_DESCRIPTOR,
+            "layers": [EMPTY_DESCRIPTOR],
+            "annotations": {"promotion.stage": str(repository).removesuffix(f"/{NAME}")},
+        }
+    )
+    return Manifest(OCI_MANIFEST, digest_of(content), content)
