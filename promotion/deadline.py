@@ -144,10 +144,10 @@ def current() -> Deadline:
 
 
 @contextmanager
-def keeping(deadline: Deadline) -> Iterator[None]:
+def keeping(deadline: Deadline) -> Iterator[Deadline]:
     """Do what follows by a deadline."""
     token = _current.set(deadline)
     try:
-        yield
+        yield deadline
     finally:
         _current.reset(token)

@@ -14,15 +14,16 @@ import msgspec
 
 from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
+from promotion.errors import EvidenceMissing
 from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
 from promotion.gates import Standing
-from promotion.pipeline import Gate, Image, Promotion
+from promotion.pipeline import Gate, Image, Promotion, Stage
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient, between
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Repository
+from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
 from promotion.verdict import Decision, Verdict
 
@@ -89,6 +90,21 @@ class Case:
         """Where evidence about the image may be."""
         return (self.source, *self.elsewhere)
 
+    def reached(self) -> list[str]:
+        """The stages from the next one on in which the version names this digest.
+
+        Raises:
+            Retryable: A registry failed.
+        """
+        pipeline = self.image.pipeline
+        next_stage = pipeline.stages[self.promotion.to_stage]
+        further = [
+            stage
+            for stage in pipeline.stages.values()
+            if stage is next_stage or next_stage in pipeline.upstream_of(stage)
+        ]
+        return [stage.name for stage in further if self._is_in(stage)]
+
     def records(self, there: Evidence, known: Evidence) -> list[PromotionRecord]:
         """The records of this promotion that still stand, the first one first.
 
@@ -105,6 +121,25 @@ class Case:
             and each.said.destination == promotion.destination
         ]
         return [each.said for each in records if gates.stands(each.said, known)]
+
+    def _is_in(self, stage: Stage) -> bool:
+        place = self.image.in_stage(stage)
+        client = RepositoryClient(place.repository, self.source.transport, self.source.deadline)
+        return client.resolve(place.tag) == self.promotion.digest
+
+
+def check_counted(stated: Digest, evidence: Evidence) -> None:
+    """One's own statement must be among those that are read: only then none is missed.
+
+    Raises:
+        EvidenceMissing: It is not.
+    """
+    if not evidence.holds(stated):
+        ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
+        raise EvidenceMissing(
+            f"The statement {stated} was attached, and is not among those that count;"
+            f" {'; '.join(ignored) or 'the registry does not list it yet'}"
+        )
 
 
 def _elsewhere(

@@ -1,4 +1,4 @@
-"""The way of an event, from a test result to an image in its next stage.
+"""The way of an event: what it says is stated, the image is judged, and the verdict carried out.
 
 Every step may be repeated: a redelivery finds what is there and goes on from it. Nothing is kept
 anywhere but in the registries, so every verdict follows from them alone.
@@ -7,40 +7,32 @@ anywhere but in the registries, so every verdict follows from them alone.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
 
-from promotion import events, gates, log, policy
-from promotion.announcement import is_announced, mark_announced
+import msgspec
+
+from promotion import log
 from promotion.deadline import Deadline, keeping
-from promotion.errors import (
-    BadMessage,
-    EvidenceMissing,
-    NotFound,
-    PromotionError,
-    RegistryRefused,
-    Retryable,
-)
-from promotion.events import Event, Outcome, TestResult
-from promotion.evidence.attested import Evidence
-from promotion.evidence.record import PromotionRecord, RecordedFinding
-from promotion.evidence.statement import ResourceDescriptor
+from promotion.effects import Effects
+from promotion.errors import BadMessage, NotFound, PromotionError, Retryable
+from promotion.evidence.deployment import Deployment
+from promotion.evidence.kinds import Said
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
-from promotion.judgement import Case, Judgement, can_leave, judge, judge_again
-from promotion.pipeline import Image, Pipelines
+from promotion.judgement import Case, can_leave, check_counted, judge
+from promotion.messages import Deployed, Outcome, TestResult
+from promotion.pipeline import Gate, Image, Pipelines
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
-from promotion.registry.client import RepositoryClient
-from promotion.registry.copy import copy
-from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Digest, Repository
+from promotion.registry.reference import Digest, Reference
 from promotion.registry.referrers import AllAttachments
-from promotion.registry.report import Way
 from promotion.registry.transport import Transport
-from promotion.turns import Turns
-from promotion.verdict import Decision, Verdict, basis_of
+from promotion.verdict import Decision
 
 _logger = logging.getLogger(__name__)
 
@@ -48,12 +40,29 @@ _logger = logging.getLogger(__name__)
 _PATIENCE = timedelta(minutes=10)
 
 
+class Occasion(msgspec.Struct, frozen=True):
+    """Why an image is looked at.
+
+    Attributes:
+        image: Under which name; its stage is looked at first.
+        at: When what is looked at happened.
+        published_at: When it was published; None where nobody waits for the image.
+        stated: The statement that was attached upon it, if any.
+    """
+
+    image: Reference
+    digest: Digest
+    at: datetime
+    published_at: datetime | None = None
+    stated: Digest | None = None
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
 class Promoter:
-    """Gives test results their effect; safe to share between threads.
+    """Gives messages about images their effect; safe to share between threads.
 
     Attributes of a promotion are the configuration's; ``seconds`` is the time that one attempt at
     a message may take, after which the next attempt goes on.
@@ -71,179 +80,159 @@ class Promoter:
     ) -> None:
         self._pipelines = pipelines
         self._transport = transport
-        self._topic = topic
         self._store = store
-        self._policy = policy
+        self._effects = Effects(transport, topic, store, policy, now)
         self._now = now
         self._seconds = seconds
-        self._turns = Turns()
 
     def handle(self, result: TestResult) -> None:
-        """Record a result, judge the image wherever it matters, and promote it if it qualifies.
+        """State what a suite found, judge the image wherever that matters, and see to the verdicts.
+
+        A run that was cancelled or broke says nothing about the image, and is not stated.
 
         Raises:
             Permanent: The result is not one of this deployment's.
             Retryable: Something failed on the way; what has been done by then is found again.
         """
-        image = self._pipelines.find(result.image)
-        log.note(pipeline=image.pipeline.name)
+        image = self._found(result.image)
         _admit(image, result)
-        deadline = Deadline.after(self._seconds)
-        with keeping(deadline):
-            self._handle(image, result, deadline)
+        inconclusive = result.outcome not in (Outcome.SUCCESS, Outcome.FAILURE)
+        if inconclusive:
+            _logger.info("no evidence: the suite ended with %s; run it again", result.outcome)
+        occasion = Occasion(result.image, result.digest, result.finished_at, result.published_at)
+        with keeping(Deadline.after(self._seconds)) as deadline:
+            said = None if inconclusive else _run(image, result)
+            gates = image.judged_upon(result.suite)
+            self._see_to(image, occasion, said, gates, deadline)
+            if not gates:
+                _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
 
-    def _handle(self, image: Image, result: TestResult, deadline: Deadline) -> None:
-        stated = self._state(image, result, deadline)
+    def deployed(self, deployed: Deployed) -> None:
+        """State since when an image runs in a stage, and look at what that means for it.
+
+        Raises:
+            Permanent: It is none of this deployment's.
+            Retryable: As for ``handle``.
+        """
+        image = self._found(deployed.image)
+        _admit_deployment(image, deployed)
+        occasion = Occasion(
+            deployed.image, deployed.digest, deployed.deployed_at, deployed.published_at
+        )
+        gates = [(image, image.stage.gate)] if image.stage.gate else []
+        with keeping(Deadline.after(self._seconds)) as deadline:
+            self._see_to(image, occasion, _deployment(image, deployed), gates, deadline)
+
+    def look_again(self, reference: Reference, digest: Digest) -> None:
+        """Judge an image where it is, upon what is known by now.
+
+        Raises:
+            Permanent: It is none of this deployment's.
+            Retryable: As for ``handle``.
+        """
+        image = self._found(reference)
+        gates = [(image, image.stage.gate)] if image.stage.gate else []
+        with keeping(Deadline.after(self._seconds)) as deadline:
+            occasion = Occasion(reference, digest, self._now())
+            self._see_to(image, occasion, None, gates, deadline)
+
+    def _found(self, reference: Reference) -> Image:
+        image = self._pipelines.find(reference)
+        log.note(pipeline=image.pipeline.name)
+        return image
+
+    def _see_to(
+        self,
+        image: Image,
+        occasion: Occasion,
+        said: Said | None,
+        gates: Sequence[tuple[Image, Gate]],
+        deadline: Deadline,
+    ) -> None:
+        """State what there is to say, and consider the image at these gates."""
+        if said is not None:
+            stated = self._state(image, occasion, said, deadline)
+            occasion = msgspec.structs.replace(occasion, stated=stated)
         cases = [
             Case.to_promote(each, gate, promotion, self._transport, deadline)
-            for each, gate in image.judged_upon(result.suite)
-            for promotion in each.promotions(result.digest)
+            for each, gate in gates
+            for promotion in each.promotions(occasion.digest)
         ]
-        if not cases:
-            _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
-            return
-        self._topic.prepare()
-        failures = [failure for case in cases if (failure := self._attempt(case, result, stated))]
-        for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
-            raise failure
+        if cases:
+            self._effects.prepare()
+        failures: list[PromotionError | None] = []
+        for _, at_one_gate in groupby(cases, lambda case: case.promotion.from_stage):
+            failures += _side_by_side(
+                [partial(self._attempt, case, occasion) for case in at_one_gate]
+            )
+        _raise_the_worst(failures)
 
-    def _state(self, image: Image, result: TestResult, deadline: Deadline) -> Digest | None:
-        """Attach what was found to the image; the statement's digest, if there is anything to say.
-
-        A run that was cancelled or broke says nothing about the image. Of an image that is not
-        there nothing can be said yet.
-        """
-        if result.outcome not in (Outcome.SUCCESS, Outcome.FAILURE):
-            _logger.info("no evidence: the suite ended with %s; run it again", result.outcome)
-            return None
-        repository = self._writer(result.image.repository, deadline)
-        subject = repository.find(result.digest)
+    def _state(
+        self, image: Image, occasion: Occasion, said: Said, deadline: Deadline
+    ) -> Digest | None:
+        """Attach a statement to the image; None if the image is not there to be spoken of."""
+        repository = self._effects.writer(occasion.image.repository, deadline)
+        subject = repository.find(occasion.digest)
         if subject is None:
-            self._wait_for(f"{result.image}@{result.digest}", result)
+            self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
             return None
-        self._keep_policy(image.stage.repository, deadline)
-        known = self._store.read(result.digest, [repository])
-        return self._store.attach(repository, subject, _run(image, result), known)
+        self._effects.keep_policy(image.stage.repository, deadline)
+        known = self._store.read(occasion.digest, [repository])
+        return self._store.attach(repository, subject, said, known)
 
-    def _attempt(
-        self, case: Case, result: TestResult, stated: Digest | None
-    ) -> PromotionError | None:
+    def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
         """Consider one destination; its failure is returned, so as not to hold up the others."""
         try:
-            self._consider(case, result, stated)
+            self._consider(case, occasion)
         except PromotionError as error:
             return error
         return None
 
-    def _consider(self, case: Case, result: TestResult, stated: Digest | None) -> None:
-        if case.promotion.source != result.image and not can_leave(case, self._store, self._now()):
+    def _consider(self, case: Case, occasion: Occasion) -> None:
+        elsewhere = case.promotion.source != occasion.image
+        if elsewhere and not can_leave(case, self._store, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store, self._now())
-            if stated and not judgement.evidence.overflow:
-                _check_counted(stated, judgement.evidence)
+            if occasion.stated and not judgement.evidence.overflow:
+                check_counted(occasion.stated, judgement.evidence)
             if judgement.standing.source is None:
-                self._wait_for(str(case.promotion.source), result)
+                if occasion.published_at is None:
+                    _logger.info("%s is not there any more", case.promotion.source)
+                    return
+                self._wait_for(str(case.promotion.source), occasion)
             verdict = judgement.verdict
             if verdict.decision is Decision.PROMOTE and not case.image.pipeline.observed:
-                verdict = self._promote(case, judgement, attachments)
+                verdict = self._effects.promote(case, judgement, attachments)
         _logger.info("%s → %s: %s", case.promotion.source, case.promotion.to_stage, verdict)
-        self._tell(case, verdict, judgement.subject, result.finished_at)
+        self._effects.tell(case, judgement, verdict, occasion.at)
 
-    def _promote(self, case: Case, judgement: Judgement, attachments: AllAttachments) -> Verdict:
-        """Copy the image, record why, and set its tag, if nothing speaks against it by then."""
-        image = judgement.subject
-        if image is None:
-            raise NotFound(f"{case.promotion.source} was deleted while it was judged")
-        if judgement.standing.destination is None:
-            _copy(case, image, attachments)
-        with self._turns.turn(str(case.promotion.destination)):
-            record = self._record(case, judgement, image)
-            judgement = judge_again(case, judgement, self._store, self._now())
-            verdict = judgement.verdict
-            if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
-                verdict = _set_tag(case, image, verdict)
-            if verdict.decision is Decision.PROMOTE:
-                self._announce(events.promoted(case.promotion, record), image, case.destination)
-        return verdict
-
-    def _record(self, case: Case, judgement: Judgement, image: Manifest) -> PromotionRecord:
-        """Attach the evidence and the promotion record to the image at its destination.
-
-        Of several records, which only promoters in different processes can write, the first one
-        counts, so that all of them announce the same.
-        """
-        digest, destination = case.promotion.digest, case.destination
-        there = self._store.read(digest, [destination])
-        self._store.carry(judgement.evidence, digest, case.places, destination, there)
-        if not case.records(there, judgement.evidence):
-            self._keep_policy(case.next_stage, destination.deadline)
-            record = self._new_record(case, judgement.verdict)
-            stated = self._store.attach(destination, image, record, there)
-            there = self._store.read(digest, [destination])
-            _check_counted(stated, there)
-        return case.records(there, judgement.evidence)[0]
-
-    def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
-        promotion = case.promotion
-        return PromotionRecord(
-            pipeline=promotion.pipeline,
-            from_stage=promotion.from_stage,
-            to_stage=promotion.to_stage,
-            source=promotion.source,
-            destination=promotion.destination,
-            decided_at=self._now(),
-            policy=self._policy.policy.at(case.next_stage),
-            inputs=tuple(
-                ResourceDescriptor.of(f"oci://{promotion.destination.repository}", each.attestation)
-                for each in basis_of(verdict.findings)
-            ),
-            findings=tuple(
-                RecordedFinding(each.code, each.message, each.url) for each in verdict.findings
-            ),
-            event_id=events.promoted_id(promotion),
-            resource=events.package_url(promotion.destination, promotion.digest),
-        )
-
-    def _tell(self, case: Case, verdict: Verdict, image: Manifest | None, at: datetime) -> None:
-        """Announce a denial or, where nothing is promoted, what would have been."""
-        if verdict.decision is Decision.WAIT:
-            return
-        if verdict.decision is Decision.DENY:
-            event = events.denied(case.promotion, verdict, at)
-        elif case.image.pipeline.observed:
-            event = events.would_promote(case.promotion, verdict, at)
-        else:
-            return
-        marks = self._writer(case.promotion.source.repository, case.source.deadline)
-        with self._turns.turn(event.attributes["ce-id"]):
-            self._announce(event, image, marks)
-
-    def _announce(self, event: Event, image: Manifest | None, repository: RepositoryClient) -> None:
-        """Publish an event, unless the image bears a mark that it has been published."""
-        event_id = event.attributes["ce-id"]
-        if image and is_announced(event_id, image, repository):
-            _logger.info("announced already: %s", event.attributes["ce-type"])
-            return
-        self._topic.publish(event)
-        if image:
-            mark_announced(event_id, image, repository)
-
-    def _keep_policy(self, stage: Repository, deadline: Deadline) -> None:
-        self._policy.keep(self._writer(policy.repository_of(stage), deadline))
-
-    def _wait_for(self, what: str, result: TestResult) -> None:
-        if self._now() < result.published_at + _PATIENCE:
+    def _wait_for(self, what: str, occasion: Occasion) -> None:
+        if occasion.published_at and self._now() < occasion.published_at + _PATIENCE:
             raise NotFound(
                 f"{what} is not there; the result waits 10 minutes for it, in case it is still"
                 " being pushed"
             )
 
-    def _writer(self, repository: Repository, deadline: Deadline) -> RepositoryClient:
-        scopes = (f"repository:{repository.path}:pull,push",)
-        return RepositoryClient(repository, self._transport, deadline, scopes)
+
+def _side_by_side(
+    attempts: Sequence[Callable[[], PromotionError | None]],
+) -> list[PromotionError | None]:
+    """Make attempts at the same time, so that one that takes long does not hold up the others."""
+    if len(attempts) == 1:
+        return [attempts[0]()]
+    with ThreadPoolExecutor(len(attempts), thread_name_prefix="promotion") as threads:
+        begun = [threads.submit(copy_context().run, attempt) for attempt in attempts]
+        return [attempt.result() for attempt in begun]
+
+
+def _raise_the_worst(attempts: Iterable[PromotionError | None]) -> None:
+    """Of several failures, raise one that another delivery may mend, before any that it cannot."""
+    failures = [failure for failure in attempts if failure]
+    for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
+        raise failure
 
 
 def _admit(image: Image, result: TestResult) -> None:
@@ -253,6 +242,15 @@ def _admit(image: Image, result: TestResult) -> None:
             f"Results of the pipeline {pipeline.name} count only if they come through"
             f" {pipeline.results}, or through what a gate names for the suite {result.suite}; this"
             f" one came through {result.subscription or 'no subscription'}"
+        )
+
+
+def _admit_deployment(image: Image, deployed: Deployed) -> None:
+    wanted = image.pipeline.results
+    if wanted and deployed.subscription != wanted:
+        raise BadMessage(
+            f"Deployments of the pipeline {image.pipeline.name} count only if they come through"
+            f" {wanted}; this one came through {deployed.subscription or 'no subscription'}"
         )
 
 
@@ -272,45 +270,13 @@ def _run(image: Image, result: TestResult) -> SuiteRun:
     )
 
 
-def _check_counted(stated: Digest, evidence: Evidence) -> None:
-    """One's own statement must be among those that are read: only then none is missed."""
-    if not evidence.holds(stated):
-        ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
-        raise EvidenceMissing(
-            f"The statement {stated} was attached, and is not among those that count;"
-            f" {'; '.join(ignored) or 'the registry does not list it yet'}"
-        )
-
-
-def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
-    """Copy all that belongs to the image, and the image itself by its digest, without a tag."""
-    started = time.monotonic()
-    copied = copy(image, case.source, case.destination, attachments)
-    case.destination.put_manifest(image)
-    _logger.info(
-        "copied to %s",
-        case.promotion.destination,
-        extra={
-            "seconds": time.monotonic() - started,
-            "bytes": copied.bytes_copied,
-            **{f"blobs_{way.name.lower()}": copied.count(way) for way in Way},
-            "referrers": len(copied.referrers),
-        },
+def _deployment(image: Image, deployed: Deployed) -> Deployment:
+    return Deployment(
+        pipeline=image.pipeline.name,
+        stage=image.stage.name,
+        repository=str(deployed.image.repository),
+        version=deployed.image.tag,
+        deployed_at=deployed.deployed_at,
+        subscription=deployed.subscription,
+        url=deployed.url,
     )
-
-
-def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:
-    """Let the version name the image; one that another writer set first makes it a denial."""
-    destination, version = case.destination, case.promotion.version
-    try:
-        destination.put_manifest(image, version)
-    except RegistryRefused:
-        # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
-        if destination.resolve(version) is None:
-            raise
-    named = destination.resolve(version)
-    if named is None:
-        raise NotFound(f"{case.promotion.destination} was deleted right after it was set")
-    if named != image.digest:
-        return Verdict((*verdict.findings, gates.tag_conflict(case.promotion, named)))
-    return verdict

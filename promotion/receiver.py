@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from promotion import events, log
+from promotion import events, log, messages
 from promotion.delivery import Message
 from promotion.errors import Permanent, PromotionError, Retryable
+from promotion.lookout import Lookout
+from promotion.messages import Deployed, TestResult
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
+from promotion.signals import Evaluate, Incident
 
 _logger = logging.getLogger(__name__)
 
@@ -20,8 +23,11 @@ class Receiver:
         most_attempts: How often the subscription delivers a message before it gives up.
     """
 
-    def __init__(self, promoter: Promoter, dead_letters: Topic, most_attempts: int) -> None:
+    def __init__(
+        self, promoter: Promoter, lookout: Lookout, dead_letters: Topic, most_attempts: int
+    ) -> None:
         self._promoter = promoter
+        self._lookout = lookout
         self._dead_letters = dead_letters
         self.most_attempts = most_attempts
 
@@ -32,15 +38,28 @@ class Receiver:
             Retryable: It must be delivered again.
         """
         try:
-            result = events.parse(message)
-            log.note(image=str(result.image), digest=result.digest, suite=result.suite)
-            self._promoter.handle(result)
+            self._give_effect(messages.parse(message))
         except Permanent as error:
             self._put_aside(message, error, "permanent")
         except Retryable as error:
             if message.attempt < self.most_attempts:
                 raise
             self._put_aside(message, error, "retryable")
+
+    def _give_effect(self, said: TestResult | Deployed | Incident | Evaluate) -> None:
+        match said:
+            case TestResult():
+                log.note(image=str(said.image), digest=said.digest, suite=said.suite)
+                self._promoter.handle(said)
+            case Deployed():
+                log.note(image=str(said.image), digest=said.digest)
+                self._promoter.deployed(said)
+            case Incident():
+                log.note(incident=said.incident)
+                self._lookout.incident(said)
+            case Evaluate():
+                log.note(image=str(said.image or "all that wait"))
+                self._lookout.evaluate(said)
 
     def _put_aside(self, message: Message, error: PromotionError, kind: str) -> None:
         _logger.error("dead letter (%s): %s", kind, error)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from promotion.configuration import PipelinesWritten
-from promotion.events import PlainResult
+from promotion.messages import PlainResult
 
 FOLDER = Path(__file__).parent
 

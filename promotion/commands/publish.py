@@ -53,15 +53,15 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     Raises:
         PromotionError: The image is not there, or the result could not be sent.
     """
-    from promotion import events
+    from promotion import messages
     from promotion.commands.sides import source_side
     from promotion.registry.lookup import digest_named_by
     from promotion.registry.reference import Reference
 
     reference = Reference.parse(options.image)
     digest = digest_named_by(reference, source_side(environment))
-    event = events.report(
-        events.PlainResult(
+    event = messages.report(
+        messages.PlainResult(
             image=str(reference),
             digest=digest,
             suite=options.suite,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from promotion.errors import NotFound
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
@@ -23,17 +25,29 @@ def digest_named_by(image: Reference, transport: Transport) -> Digest:
 
 
 def tag_naming(digest: Digest, repository: Repository, transport: Transport) -> str:
-    """A tag that names a digest; the first of several.
+    """A tag that names a digest; of several the highest version.
 
     Raises:
         NotFound: There is none.
     """
     client = RepositoryClient(repository, transport)
-    for tag in sorted(client.tags()):
-        # Tags that belong to digests, such as signatures, name no version.
-        if not tag.startswith(("sha256-", "sha512-")) and client.resolve(tag) == digest:
+    for tag in versions_first(client.tags()):
+        if client.resolve(tag) == digest:
             return tag
     raise NotFound(f"No tag of {repository} names {digest}; give it as NAME:TAG@DIGEST")
+
+
+def versions_first(tags: Iterable[str]) -> list[str]:
+    """Tags that name images: semantic versions, the highest first, then all others.
+
+    Tags that belong to digests, such as signatures, name no image.
+    """
+    from semver import Version
+
+    named = [tag for tag in tags if not tag.startswith(("sha256-", "sha512-"))]
+    versions = [tag for tag in named if Version.is_valid(tag)]
+    others = [tag for tag in named if not Version.is_valid(tag)]
+    return [*sorted(versions, key=Version.parse, reverse=True), *sorted(others, reverse=True)]
 
 
 def highest_version(repository: Repository, transport: Transport) -> str:

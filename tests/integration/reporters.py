@@ -12,7 +12,8 @@ from multiprocessing.synchronize import Barrier
 
 from dev.anonymous import anonymous_transport
 from promotion.errors import Retryable
-from promotion.events import Event, Outcome, TestResult
+from promotion.events import Event
+from promotion.messages import Outcome, TestResult
 from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
 from promotion.registry.reference import Digest, Reference

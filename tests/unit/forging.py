@@ -13,12 +13,13 @@ import msgspec
 
 from dev import images
 from promotion.dsse import Envelope, Signature
-from promotion.events import Event, Outcome, TestResult
+from promotion.events import Event
 from promotion.evidence import attestation, record, suite_run
 from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.statement import PAYLOAD_TYPE
 from promotion.evidence.suite_run import SuiteRun
+from promotion.messages import Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest

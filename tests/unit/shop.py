@@ -13,8 +13,9 @@ from dev.registry import EmbeddedRegistry
 from dev.stack import three_stages
 from promotion import configuration
 from promotion.errors import PublishFailed
-from promotion.events import Event, Outcome, TestResult
+from promotion.events import Event
 from promotion.evidence.attested import Evidence
+from promotion.messages import Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest

@@ -13,10 +13,10 @@ import pytest
 
 from dev.stack import three_stages
 from promotion import cli
-from promotion.events import Outcome
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
 from promotion.keys import PrivateKey
+from promotion.messages import Outcome
 from promotion.signing import KeyFileSigner, TrustAll
 from tests.unit.shop import PUBLISHED, Shop
 

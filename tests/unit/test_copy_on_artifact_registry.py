@@ -13,7 +13,8 @@ import pytest
 from dev import images
 from dev.artifact_registry import Answers, ArtifactRegistry
 from promotion.errors import AccessDenied, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, Event, Outcome, TestResult
+from promotion.events import DENIED, PROMOTED, Event
+from promotion.messages import Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.client import RepositoryClient, between

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from promotion import cli, configuration, events, gates
+from promotion import cli, configuration, gates, messages
 from promotion.artifact_registry import ENDPOINT_VARIABLE
 from promotion.delivery import Message
 from promotion.inspection import READING
+from promotion.messages import TestResult
 from promotion.pipeline import Pipeline
 from tests.unit.artifact_registry_api import ArtifactRegistryApi, Resource, repository
 from tests.unit.written_histories import Written, verdicts
@@ -49,7 +50,8 @@ def test_every_test_result_shown_can_be_read() -> None:
         filled = text.replace("sha256:…", "sha256:" + "a" * 64)
         filled = filled.replace("REGISTRY/PATH/NAME:TAG", "gcr.io/acme/shop:1")
         data = json.dumps(json.loads(filled)).encode()
-        result = events.parse(Message(data, {}, "1", datetime(2026, 1, 31, 12, tzinfo=UTC)))
+        result = messages.parse(Message(data, {}, "1", datetime(2026, 1, 31, 12, tzinfo=UTC)))
+        assert isinstance(result, TestResult)
         assert result.suite == "functional"
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from promotion import events
+from promotion import events, messages
 from promotion.delivery import Message
 from promotion.errors import BadMessage
-from promotion.events import Outcome
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
+from promotion.messages import Deployed, Outcome, TestResult
 from promotion.pipeline import Promotion
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.verdict import Basis, Decision, Finding, Verdict
@@ -98,10 +98,17 @@ def message(content: Any, attributes: dict[str, str] | None = None) -> Message:
     return Message(data, attributes or {}, "1", PUBLISHED, "projects/p/subscriptions/s")
 
 
+def result_in(carrier: Message) -> TestResult:
+    """The test result that a message carries."""
+    result = messages.parse(carrier)
+    assert isinstance(result, TestResult)
+    return result
+
+
 def test_the_plain_form_is_read() -> None:
     """Each field of the plain form arrives; when it ended defaults to when it was published."""
     more = {"ref": "refs/heads/main", "commit": "abc", "url": "https://ci.example/7"}
-    result = events.parse(message({**PLAIN, **more}))
+    result = result_in(message({**PLAIN, **more}))
     assert str(result.image) == PLAIN["image"]
     assert (result.digest, result.suite, result.outcome) == (DIGEST, "functional", Outcome.SUCCESS)
     assert (result.ref, result.commit, result.url) == tuple(more.values())
@@ -111,7 +118,7 @@ def test_the_plain_form_is_read() -> None:
 
 def test_the_cdevents_form_is_read() -> None:
     """A testsuiterun.finished says the same, its timestamp being when the suite ended."""
-    result = events.parse(message(CDEVENT))
+    result = result_in(message(CDEVENT))
     assert str(result.image) == PLAIN["image"]
     assert (result.digest, result.suite, result.outcome) == (DIGEST, "functional", Outcome.FAILURE)
     assert (result.ref, result.commit) == ("refs/heads/main", "c")
@@ -121,7 +128,7 @@ def test_the_cdevents_form_is_read() -> None:
 def test_a_suite_without_an_id_goes_by_its_name() -> None:
     """testSuite.name stands in for a missing testSuite.id."""
     content = {**CDEVENT["subject"]["content"], "testSuite": {"name": "functional"}}
-    result = events.parse(message({**CDEVENT, "subject": {"content": content}}))
+    result = result_in(message({**CDEVENT, "subject": {"content": content}}))
     assert result.suite == "functional"
 
 
@@ -130,13 +137,13 @@ def test_a_structured_cloud_event_is_opened(content: dict[str, Any]) -> None:
     """Both forms may come inside application/cloudevents+json."""
     envelope = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "t", "data": content}
     attributes = {"content-type": "application/cloudevents+json; charset=utf-8"}
-    assert events.parse(message(envelope, attributes)) == events.parse(message(content))
+    assert result_in(message(envelope, attributes)) == result_in(message(content))
 
 
 def test_cloud_event_attributes_change_nothing() -> None:
     """A binary CloudEvent's data is the result itself."""
     attributes = {"ce-id": "1", "ce-type": "t", "ce-source": "/ci", "ce-specversion": "1.0"}
-    assert events.parse(message(PLAIN, attributes)) == events.parse(message(PLAIN))
+    assert result_in(message(PLAIN, attributes)) == result_in(message(PLAIN))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ def test_cloud_event_attributes_change_nothing() -> None:
 )
 def test_outcomes_have_several_spellings(spelling: str, outcome: Outcome) -> None:
     """CDEvents' words and in-toto's are both taken."""
-    assert events.parse(message({**PLAIN, "outcome": spelling})).outcome is outcome
+    assert result_in(message({**PLAIN, "outcome": spelling})).outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -193,19 +200,52 @@ def test_outcomes_have_several_spellings(spelling: str, outcome: Outcome) -> Non
 def test_anything_else_is_a_bad_message(content: Any) -> None:
     """What is not JSON, lacks a field or has an impossible value is refused, with the reason."""
     with pytest.raises(BadMessage, match=r"Not a test result|is not a test result"):
-        events.parse(message(content))
+        result_in(message(content))
 
 
 def test_a_broken_structured_cloud_event_is_a_bad_message() -> None:
     """So is an envelope that is none."""
     for content in (b"no", b"[]", b'{"specversion": "1.0"}', b'{"id":"1","source":"s","type":"t"}'):
         with pytest.raises(BadMessage):
-            events.parse(message(content, {"content-type": "application/cloudevents+json"}))
+            result_in(message(content, {"content-type": "application/cloudevents+json"}))
+
+
+PLAIN_DEPLOYMENT = {
+    "image": PLAIN["image"],
+    "digest": DIGEST,
+    "deployed_at": "2026-01-31T11:00:00+01:00",
+    "url": "https://deployer.example/7",
+}
+
+
+@pytest.mark.parametrize("kind", ["deployed", "upgraded"])
+def test_deployments_are_read(kind: str) -> None:
+    """In the plain form, or as what CDEvents says of a service."""
+    event = {
+        "context": {
+            **CDEVENT["context"],
+            "type": f"dev.cdevents.service.{kind}.0.3.0",
+            "timestamp": PLAIN_DEPLOYMENT["deployed_at"],
+        },
+        "subject": {"id": "shop", "content": {"environment": {"id": "prod"}}},
+        "customData": {key: PLAIN_DEPLOYMENT[key] for key in ("image", "digest", "url")},
+    }
+    deployed = messages.parse(message(PLAIN_DEPLOYMENT))
+    assert deployed == messages.parse(message(event))
+    assert isinstance(deployed, Deployed)
+    assert deployed.deployed_at == PUBLISHED - timedelta(hours=2)
+    assert deployed.url == "https://deployer.example/7"
+
+
+def test_a_deployment_that_has_not_happened_yet_is_a_bad_message() -> None:
+    """A clock may be ahead by five minutes, and no more."""
+    with pytest.raises(BadMessage, match="deployed_at, 2026-01-31T12:05:01"):
+        messages.parse(message({**PLAIN_DEPLOYMENT, "deployed_at": "2026-01-31T12:05:01Z"}))
 
 
 def test_five_minutes_of_clock_skew_are_forgiven() -> None:
     """A runner's clock may be a little ahead of Pub/Sub's."""
-    result = events.parse(message({**PLAIN, "finished_at": "2026-01-31T12:05:00Z"}))
+    result = result_in(message({**PLAIN, "finished_at": "2026-01-31T12:05:00Z"}))
     assert result.finished_at == PUBLISHED + timedelta(minutes=5)
 
 
@@ -317,8 +357,8 @@ def test_a_dead_letter_is_within_pub_sub_s_limits() -> None:
 
 def test_what_publish_sends_is_what_the_function_reads() -> None:
     """A reported result comes back as it was."""
-    sent = events.report(events.PlainResult(**PLAIN))
+    sent = messages.report(messages.PlainResult(**PLAIN))
     assert sent.attributes["ce-specversion"] == "1.0"
-    assert events.parse(Message(sent.data, sent.attributes, "1", PUBLISHED)) == (
-        events.parse(Message(json.dumps(PLAIN).encode(), {}, "1", PUBLISHED))
+    assert result_in(Message(sent.data, sent.attributes, "1", PUBLISHED)) == (
+        result_in(Message(json.dumps(PLAIN).encode(), {}, "1", PUBLISHED))
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dev.registry import EmbeddedRegistry
-from promotion.events import Outcome
 from promotion.evidence import suite_run
 from promotion.evidence.attested import MOST
+from promotion.messages import Outcome
 from promotion.registry.transport import Transport
 from tests.unit.attesting import STRANGER, attach, bundle
 from tests.unit.forging import (

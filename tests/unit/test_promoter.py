@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ import pytest
 from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion.errors import BadMessage, NotFound, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, Outcome, TestResult
+from promotion.events import DENIED, PROMOTED, Event
+from promotion.messages import Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
@@ -266,3 +268,46 @@ def test_an_older_version_is_superseded(shop: Shop) -> None:
     (event,) = shop.handle(replace(shop.result(image.digest), image=reference))
     assert codes(event) == ["superseded"]
     assert shop.stage("extended-test").resolve("1.4.2") is None
+
+
+def test_a_destination_that_takes_long_does_not_hold_up_another(
+    near: EmbeddedRegistry,
+    far: EmbeddedRegistry,
+    transport: Transport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is promoted to the second one is announced while the first one is still written to."""
+    text = f"""\
+pipelines:
+  shop:
+    stages:
+      fast-feedback:
+        registry: {near.host}/shop
+        promotes_to: [slow, quick]
+        gate: {{suites: [functional]}}
+      slow: {{registry: {near.host}/shop}}
+      quick: {{registry: {far.host}/shop}}
+"""
+    announced = threading.Event()
+
+    class Announced(RecordedTopic):
+        def publish(self, event: Event) -> str:
+            announced.set()
+            return super().publish(event)
+
+    put = RepositoryClient.put_manifest
+
+    def put_manifest(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> bool:
+        if repository.repository.path == "shop/slow/shop":
+            assert announced.wait(20)
+        return put(repository, manifest, tag)
+
+    source = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)
+    image = images.push_image(source, [b"tested"], tag="1.0")
+    monkeypatch.setattr(RepositoryClient, "put_manifest", put_manifest)
+    topic = Announced()
+    reference = Reference(source.repository, "1.0")
+    now = datetime.now(UTC)
+    result = TestResult(reference, image.digest, "functional", Outcome.SUCCESS, now, now)
+    promoter(text, transport, topic).handle(result)
+    assert [event.attributes["to_stage"] for event in topic.events] == ["quick", "slow"]

@@ -13,10 +13,10 @@ from datetime import timedelta
 import pytest
 
 from dev.stack import three_stages
-from promotion import policy
-from promotion import promoter as promoters
+from promotion import effects, policy
 from promotion.errors import EvidenceMissing, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, WOULD_PROMOTE, Event, Outcome
+from promotion.events import DENIED, PROMOTED, WOULD_PROMOTE, Event
+from promotion.messages import Outcome
 from promotion.registry import copy as engine
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Descriptor, Manifest
@@ -154,7 +154,7 @@ def test_a_failure_that_arrives_during_the_copy_keeps_the_tag_from_being_set(
         told.extend(shop.handle(late))
         return engine.copy(*arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(promoters, "copy", copy)
+    monkeypatch.setattr(effects, "copy", copy)
     assert shop.handle(shop.result(digest, suite="nft"))[1:] == []
     assert kinds(told) == [DENIED]
     assert shop.stage("extended-test").tags() == []
@@ -271,15 +271,15 @@ def test_a_record_that_a_failure_has_overtaken_is_not_used_again(
         shop.result(digest, outcome=Outcome.FAILURE),
         finished_at=PUBLISHED + timedelta(seconds=1),
     )
-    record = promoters.Promoter._record
+    record = effects.Effects._record
 
-    def recorded(self: promoters.Promoter, *arguments: object) -> object:
+    def recorded(self: effects.Effects, *arguments: object) -> object:
         monkeypatch.undo()
         written = record(self, *arguments)  # type: ignore[arg-type]
         shop.handle(failed)
         return written
 
-    monkeypatch.setattr(promoters.Promoter, "_record", recorded)
+    monkeypatch.setattr(effects.Effects, "_record", recorded)
     shop.handle(shop.result(digest))
     assert shop.stage("extended-test").tags() == []
     shop.now += timedelta(hours=1)

@@ -1,0 +1,208 @@
+"""What follows from a verdict: the image is copied, recorded and tagged, and events tell of it.
+
+Every step may be repeated: what is there already is found, and not done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from promotion import events, gates, policy
+from promotion.announcement import is_announced, mark_announced
+from promotion.deadline import Deadline
+from promotion.errors import NotFound, RegistryRefused
+from promotion.events import Event
+from promotion.evidence.record import PromotionRecord, RecordedFinding
+from promotion.evidence.statement import ResourceDescriptor
+from promotion.evidence.store import EvidenceStore
+from promotion.judgement import Case, Judgement, check_counted, judge_again
+from promotion.policy import PolicyKeeper
+from promotion.publisher import Topic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.copy import copy
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Repository
+from promotion.registry.referrers import AllAttachments
+from promotion.registry.report import Way
+from promotion.registry.transport import Transport
+from promotion.turns import Turns
+from promotion.verdict import Decision, Verdict, basis_of
+
+_logger = logging.getLogger(__name__)
+
+# What takes back a promotion that has been made, where its own gate finds it.
+_REVOKING = frozenset({"suite-failed", "alert-open"})
+
+
+class Effects:
+    """Carries out verdicts; safe to share between threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        topic: Topic,
+        store: EvidenceStore,
+        policy: PolicyKeeper,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._transport = transport
+        self._topic = topic
+        self._store = store
+        self._policy = policy
+        self._now = now
+        self._turns = Turns()
+
+    def prepare(self) -> None:
+        """Get ready in the background: something may have to be announced soon."""
+        self._topic.prepare()
+
+    def promote(self, case: Case, judgement: Judgement, attachments: AllAttachments) -> Verdict:
+        """Copy the image, record why, and set its tag, if nothing speaks against it by then."""
+        image = judgement.subject
+        if image is None:
+            raise NotFound(f"{case.promotion.source} was deleted while it was judged")
+        if judgement.standing.destination is None:
+            _copy(case, image, attachments)
+        with self._turns.turn(str(case.promotion.destination)):
+            record = self._record(case, judgement, image)
+            judgement = judge_again(case, judgement, self._store, self._now())
+            verdict = judgement.verdict
+            if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
+                verdict = _set_tag(case, image, verdict)
+            if verdict.decision is Decision.PROMOTE:
+                self._announce(events.promoted(case.promotion, record), image, case.destination)
+        return verdict
+
+    def tell(self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime) -> None:
+        """Announce what keeps the image from moving on, or what would have been done.
+
+        Args:
+            case: Whose verdict it is.
+            judgement: What it follows from.
+            verdict: What is to be told.
+            at: The time of what is told, if no statement caused it.
+        """
+        event = self._event(case, judgement, verdict, at)
+        if event:
+            marks = self.writer(case.promotion.source.repository, case.source.deadline)
+            self.announce(event, judgement.subject, marks)
+
+    def announce(self, event: Event, image: Manifest | None, marks: RepositoryClient) -> None:
+        """Publish an event, unless a mark beside the image says that this has been done.
+
+        Raises:
+            Retryable: It could not be published, or that could not be remembered.
+        """
+        with self._turns.turn(event.attributes["ce-id"]):
+            self._announce(event, image, marks)
+
+    def keep_policy(self, stage: Repository, deadline: Deadline) -> None:
+        """See to it that the policy in force is kept in a stage.
+
+        Raises:
+            Retryable: It could not be written.
+        """
+        self._policy.keep(self.writer(policy.repository_of(stage), deadline))
+
+    def writer(self, repository: Repository, deadline: Deadline) -> RepositoryClient:
+        """A repository, with the right to write to it."""
+        scopes = (f"repository:{repository.path}:pull,push",)
+        return RepositoryClient(repository, self._transport, deadline, scopes)
+
+    def _event(
+        self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime
+    ) -> Event | None:
+        if judgement.standing.destination == case.promotion.digest:
+            causes = tuple(each for each in verdict.findings if each.code in _REVOKING)
+            if causes:
+                return events.revoked(case.promotion, Verdict(causes), case.reached(), at)
+        if verdict.decision is Decision.DENY:
+            return events.denied(case.promotion, verdict, at)
+        if verdict.decision is Decision.PROMOTE and case.image.pipeline.observed:
+            return events.would_promote(case.promotion, verdict, at)
+        return None
+
+    def _record(self, case: Case, judgement: Judgement, image: Manifest) -> PromotionRecord:
+        """Attach the evidence and the promotion record to the image at its destination.
+
+        Of several records, which only promoters in different processes can write, the first one
+        counts, so that all of them announce the same.
+        """
+        digest, destination = case.promotion.digest, case.destination
+        there = self._store.read(digest, [destination])
+        self._store.carry(judgement.evidence, digest, case.places, destination, there)
+        if not case.records(there, judgement.evidence):
+            self.keep_policy(case.next_stage, destination.deadline)
+            record = self._new_record(case, judgement.verdict)
+            stated = self._store.attach(destination, image, record, there)
+            there = self._store.read(digest, [destination])
+            check_counted(stated, there)
+        return case.records(there, judgement.evidence)[0]
+
+    def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
+        promotion = case.promotion
+        return PromotionRecord(
+            pipeline=promotion.pipeline,
+            from_stage=promotion.from_stage,
+            to_stage=promotion.to_stage,
+            source=promotion.source,
+            destination=promotion.destination,
+            decided_at=self._now(),
+            policy=self._policy.policy.at(case.next_stage),
+            inputs=tuple(
+                ResourceDescriptor.of(f"oci://{promotion.destination.repository}", each.attestation)
+                for each in basis_of(verdict.findings)
+            ),
+            findings=tuple(
+                RecordedFinding(each.code, each.message, each.url) for each in verdict.findings
+            ),
+            event_id=events.promoted_id(promotion),
+            resource=events.package_url(promotion.destination, promotion.digest),
+        )
+
+    def _announce(self, event: Event, image: Manifest | None, repository: RepositoryClient) -> None:
+        """Publish an event, unless the image bears a mark that it has been published."""
+        event_id = event.attributes["ce-id"]
+        if image and is_announced(event_id, image, repository):
+            _logger.info("announced already: %s", event.attributes["ce-type"])
+            return
+        self._topic.publish(event)
+        if image:
+            mark_announced(event_id, image, repository)
+
+
+def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
+    """Copy all that belongs to the image, and the image itself by its digest, without a tag."""
+    started = time.monotonic()
+    copied = copy(image, case.source, case.destination, attachments)
+    case.destination.put_manifest(image)
+    _logger.info(
+        "copied to %s",
+        case.promotion.destination,
+        extra={
+            "seconds": time.monotonic() - started,
+            "bytes": copied.bytes_copied,
+            **{f"blobs_{way.name.lower()}": copied.count(way) for way in Way},
+            "referrers": len(copied.referrers),
+        },
+    )
+
+
+def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:
+    """Let the version name the image; one that another writer set first makes it a denial."""
+    destination, version = case.destination, case.promotion.version
+    try:
+        destination.put_manifest(image, version)
+    except RegistryRefused:
+        # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
+        if destination.resolve(version) is None:
+            raise
+    named = destination.resolve(version)
+    if named is None:
+        raise NotFound(f"{case.promotion.destination} was deleted right after it was set")
+    if named != image.digest:
+        return Verdict((*verdict.findings, gates.tag_conflict(case.promotion, named)))
+    return verdict

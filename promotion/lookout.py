@@ -1,0 +1,173 @@
+"""What becomes of signals: alerts are stated of images, and whatever waits is looked at again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from promotion import control_log
+from promotion.attribution import running_at
+from promotion.errors import BadMessage, BadReference
+from promotion.events import Event
+from promotion.evidence.alert import Alert
+from promotion.evidence.store import EvidenceStore
+from promotion.pipeline import Image, Pipeline, Pipelines, Stage
+from promotion.promoter import Promoter
+from promotion.publisher import Topic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.transport import Transport
+from promotion.signals import Evaluate, Incident
+
+_logger = logging.getLogger(__name__)
+
+FindWaiting = Callable[[Pipeline, Stage], Iterable[tuple[Reference, Digest]]]
+"""Finds the images that wait in a stage."""
+
+
+class Lookout:
+    """Takes signals; safe to share between threads."""
+
+    def __init__(
+        self,
+        pipelines: Pipelines,
+        transport: Transport,
+        store: EvidenceStore,
+        promoter: Promoter,
+        find_waiting: FindWaiting,
+        again: Topic | None,
+    ) -> None:
+        """Put it together.
+
+        Args:
+            pipelines: Whose images are looked at.
+            transport: For requests to their registries.
+            store: Reads and writes statements.
+            promoter: Looks at an image.
+            find_waiting: Finds those that wait.
+            again: Takes a message for each of them; None to look at them one after another.
+        """
+        self._pipelines = pipelines
+        self._transport = transport
+        self._store = store
+        self._promoter = promoter
+        self._find_waiting = find_waiting
+        self._again = again
+
+    def incident(self, incident: Incident) -> None:
+        """State what is said of an incident: of its image, or of the stages it may concern.
+
+        Raises:
+            BadMessage: It did not come through the subscription for signals.
+            Retryable: A registry failed.
+        """
+        self._admit(incident.subscription)
+        for pipeline, stage in self._concerned(incident):
+            image = _image(pipeline, stage, incident.image)
+            if image is None or not self._state_of(image, incident):
+                self._state_of_stage(pipeline, stage, incident)
+
+    def evaluate(self, request: Evaluate) -> None:
+        """Look at an image again, or have all looked at that wait.
+
+        Raises:
+            BadMessage: It did not come through the subscription for signals, or is about an image
+                of no stage.
+            Retryable: Something failed on the way.
+        """
+        self._admit(request.subscription)
+        if request.image and request.digest:
+            self._promoter.look_again(request.image, request.digest)
+            return
+        for image, digest in self._waiting(request.pipeline):
+            if self._again:
+                self._again.publish(look_at(image, digest))
+            else:
+                self._promoter.look_again(image, digest)
+
+    def _admit(self, subscription: str) -> None:
+        wanted = self._pipelines.signals
+        if not wanted:
+            raise BadMessage("Signals are not taken: promotion.yaml names no subscription for them")
+        if subscription != wanted:
+            raise BadMessage(
+                f"Signals count only if they come through {wanted}; this one came through"
+                f" {subscription or 'no subscription'}"
+            )
+
+    def _concerned(self, incident: Incident) -> Iterator[tuple[Pipeline, Stage]]:
+        """The stages that an incident may concern; without labels, all that ask for no alerts."""
+        for pipeline in self._pipelines.pipelines:
+            if incident.pipeline in ("", pipeline.name):
+                for stage in pipeline.stages.values():
+                    named = incident.stage == stage.name
+                    if named or (not incident.stage and stage.gate and stage.gate.no_alerts):
+                        yield pipeline, stage
+
+    def _state_of(self, image: Image, incident: Incident) -> bool:
+        """State it of the digest that ran, and look at that again; whether there is one."""
+        place = _writer(image.reference.repository, self._transport)
+        running = running_at(incident.started_at, image, incident.incident, place, self._store)
+        subject = place.find(running.digest) if running else None
+        if running is None or subject is None:
+            return False
+        known = self._store.read(running.digest, [place])
+        alert = _alert(image.pipeline, image.stage, str(place.repository), incident)
+        self._store.attach(place, subject, alert, known)
+        reference = Reference(place.repository, running.version)
+        self._promoter.look_again(reference, running.digest)
+        return True
+
+    def _state_of_stage(self, pipeline: Pipeline, stage: Stage, incident: Incident) -> None:
+        _logger.warning(
+            "the incident %s cannot be attributed to an image: it blocks %s as a whole",
+            incident.incident,
+            stage.name,
+        )
+        control = _writer(control_log.repository_of(stage.repository), self._transport)
+        alert = _alert(pipeline, stage, str(stage.repository), incident)
+        control_log.state(control, alert, self._store)
+
+    def _waiting(self, pipeline_name: str) -> Iterator[tuple[Reference, Digest]]:
+        for pipeline in self._pipelines.pipelines:
+            if pipeline_name in ("", pipeline.name):
+                for stage in pipeline.stages.values():
+                    if stage.gate:
+                        yield from self._find_waiting(pipeline, stage)
+
+
+def look_at(image: Reference, digest: Digest) -> Event:
+    """The message that has one image looked at again."""
+    content = {"evaluate": {"image": str(image), "digest": digest}}
+    return Event(msgspec.json.encode(content), {})
+
+
+def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:
+    """The image with a name in a stage; None if an alert policy's label is no such name."""
+    try:
+        repository = Repository.parse(f"{stage.repository}/{name}")
+    except BadReference:
+        return None
+    return Image(pipeline, stage, name, Reference(repository))
+
+
+def _alert(pipeline: Pipeline, stage: Stage, subject: str, incident: Incident) -> Alert:
+    return Alert(
+        pipeline=pipeline.name,
+        stage=stage.name,
+        subject=subject,
+        incident=incident.incident,
+        is_open=incident.is_open,
+        started_at=incident.started_at,
+        ended_at=incident.ended_at,
+        policy=incident.policy,
+        summary=incident.summary,
+        url=incident.url,
+    )
+
+
+def _writer(repository: Repository, transport: Transport) -> RepositoryClient:
+    scopes = (f"repository:{repository.path}:pull,push",)
+    return RepositoryClient(repository, transport, scopes=scopes)

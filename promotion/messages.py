@@ -1,0 +1,277 @@
+"""Messages in: test results, deployments, alerts, and the request to look again.
+
+Each kind has a form of its own; test results and deployments also come as CDEvents (v0.5), and any
+of them inside a structured CloudEvent. What a message is about and what it says is all that is read
+here; whether it may say so is for whoever knows the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cloudevents.conversion import to_binary
+from cloudevents.exceptions import GenericException as CloudEventError
+from cloudevents.http import CloudEvent, from_json
+from msgspec import Meta
+
+from promotion.delivery import Message
+from promotion.errors import BadMessage, BadReference
+from promotion.events import Event
+from promotion.registry.reference import Digest, Reference, parse_digest
+from promotion.signals import Evaluate, Incident, read_evaluate, read_incident
+
+REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
+
+_SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
+_RUNS = ("dev.cdevents.service.deployed.", "dev.cdevents.service.upgraded.")
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+class Outcome(StrEnum):
+    """How a suite ended, in CDEvents' words; cancel and error say nothing about the image."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CANCEL = "cancel"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What one run of a test suite said about one image digest."""
+
+    __test__ = False  # not a test case, whatever its name
+
+    image: Reference
+    digest: Digest
+    suite: str
+    outcome: Outcome
+    finished_at: datetime
+    published_at: datetime
+    subscription: str = ""
+    ref: str = ""
+    commit: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """That an image digest runs in the stage that its name says."""
+
+    image: Reference
+    digest: Digest
+    deployed_at: datetime
+    published_at: datetime
+    subscription: str = ""
+    url: str = ""
+
+
+_Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Short = Annotated[str, Meta(max_length=2048)]
+_Moment = Annotated[datetime, Meta(tz=True)]
+_Spelling = Literal[
+    "success", "failure", "cancel", "error", "passed", "failed", "PASSED", "FAILED", "WARNED"
+]
+_OUTCOMES: Mapping[str, Outcome] = {
+    **{str(outcome): outcome for outcome in Outcome},
+    "passed": Outcome.SUCCESS,
+    "PASSED": Outcome.SUCCESS,
+    "WARNED": Outcome.SUCCESS,
+    "failed": Outcome.FAILURE,
+    "FAILED": Outcome.FAILURE,
+}
+
+
+class PlainResult(msgspec.Struct, kw_only=True):
+    """A test result in the plain form: what a CI job publishes when a suite has finished."""
+
+    image: Annotated[_Text, Meta(description="REGISTRY/PATH/NAME:TAG.")]
+    digest: Annotated[_Text, Meta(description="What was tested: sha256:….")]
+    suite: Annotated[_Text, Meta(description="The suite's name, as in the stage's gate.")]
+    outcome: Annotated[_Spelling, Meta(description="How the suite ended.")]
+    ref: Annotated[_Short, Meta(description="The git ref that the image was built from.")] = ""
+    commit: Annotated[_Short, Meta(description="The git commit that it was built from.")] = ""
+    url: Annotated[_Short, Meta(description="The run of the suite, for people.")] = ""
+    finished_at: Annotated[
+        _Moment | None, Meta(description="When the suite ended; default: when it was published.")
+    ] = None
+
+
+class PlainDeployment(msgspec.Struct, kw_only=True):
+    """A deployment in the plain form: what a deployer publishes when an image runs in a stage."""
+
+    image: Annotated[_Text, Meta(description="REGISTRY/PATH/NAME:TAG.")]
+    digest: Annotated[_Text, Meta(description="What was deployed: sha256:….")]
+    deployed_at: Annotated[_Moment, Meta(description="Since when it runs.")]
+    url: Annotated[_Short, Meta(description="The deployment, for people.")] = ""
+
+
+class _Context(msgspec.Struct):
+    type: str
+    timestamp: _Moment
+
+
+class _Suite(msgspec.Struct):
+    id: str = ""
+    name: str = ""
+
+
+class _Content(msgspec.Struct, rename="camel"):
+    outcome: _Spelling
+    test_suite: _Suite
+
+
+class _Subject(msgspec.Struct):
+    content: _Content
+
+
+class _CustomData(msgspec.Struct):
+    image: _Text
+    digest: _Text
+    ref: str = ""
+    commit: str = ""
+    url: str = ""
+
+
+class _Event(msgspec.Struct):
+    context: _Context
+
+
+class _Finished(msgspec.Struct, rename="camel"):
+    context: _Context
+    subject: _Subject
+    custom_data: _CustomData
+
+
+class _ServiceEvent(msgspec.Struct, rename="camel"):
+    context: _Context
+    custom_data: _CustomData
+
+
+def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
+    """Read what a message says, whichever kind it is of.
+
+    Raises:
+        BadMessage: It is not JSON, lacks a field, or a field has a value that it cannot have.
+    """
+    try:
+        content = _content(message)
+        if not isinstance(content, dict):
+            raise BadMessage("Not a test result: it is no JSON object")
+        if "incident" in content:
+            return read_incident(content, message)
+        if "evaluate" in content:
+            return read_evaluate(content, message)
+        if "context" in content:
+            return _from_event(msgspec.convert(content, _Event), content, message)
+        if "deployed_at" in content:
+            return _deployed(msgspec.convert(content, PlainDeployment), message)
+        return _result(msgspec.convert(content, PlainResult), message)
+    except (ValueError, TypeError, OverflowError, RecursionError, BadReference) as error:
+        raise BadMessage(f"Not a test result: {error}") from error
+    except CloudEventError as error:
+        raise BadMessage(f"Not a test result: {error}") from error
+
+
+def report(result: PlainResult) -> Event:
+    """The message that reports a test result, as a CloudEvent in the plain form."""
+    attributes, data = to_binary(
+        CloudEvent(
+            {
+                "source": "/promotion/publish",
+                "type": REPORTED,
+                "subject": result.image,
+                "datacontenttype": "application/json",
+            },
+            msgspec.to_builtins(result),
+        ),
+        msgspec.json.encode,
+    )
+    return Event(data, attributes)
+
+
+def _content(message: Message) -> Any:
+    """The message's JSON; from inside, where the message is a structured CloudEvent."""
+    attributes = {name.lower(): value for name, value in message.attributes.items()}
+    if attributes.get("content-type", "").startswith("application/cloudevents+json"):
+        return from_json(message.data).data
+    return msgspec.json.decode(message.data)
+
+
+def _from_event(event: _Event, content: Any, message: Message) -> TestResult | Deployed:
+    """What a CDEvent says."""
+    kind = event.context.type
+    if kind.startswith(_SUITE_RUN_FINISHED):
+        return _result(_finished(msgspec.convert(content, _Finished)), message)
+    if kind.startswith(_RUNS):
+        read = msgspec.convert(content, _ServiceEvent)
+        fields = {**msgspec.to_builtins(read.custom_data), "deployed_at": read.context.timestamp}
+        return _deployed(msgspec.convert(fields, PlainDeployment), message)
+    raise BadMessage(
+        f"A CDEvent of type {kind} is not a test result, nor a deployment; those begin with"
+        f" {', '.join((_SUITE_RUN_FINISHED, *_RUNS))}"
+    )
+
+
+def _finished(event: _Finished) -> PlainResult:
+    suite = event.subject.content.test_suite
+    return msgspec.convert(
+        {
+            **msgspec.to_builtins(event.custom_data),
+            "suite": suite.id or suite.name,
+            "outcome": event.subject.content.outcome,
+            "finished_at": event.context.timestamp,
+        },
+        PlainResult,
+    )
+
+
+def _deployed(plain: PlainDeployment, message: Message) -> Deployed:
+    image, digest = _image(plain.image, plain.digest)
+    return Deployed(
+        image=image,
+        digest=digest,
+        deployed_at=_moment("deployed_at", plain.deployed_at, message),
+        published_at=message.published_at,
+        subscription=message.subscription,
+        url=plain.url,
+    )
+
+
+def _result(plain: PlainResult, message: Message) -> TestResult:
+    image, digest = _image(plain.image, plain.digest)
+    return TestResult(
+        image=image,
+        digest=digest,
+        suite=plain.suite,
+        outcome=_OUTCOMES[plain.outcome],
+        finished_at=_moment("finished_at", plain.finished_at or message.published_at, message),
+        published_at=message.published_at,
+        subscription=message.subscription,
+        ref=plain.ref,
+        commit=plain.commit,
+        url=plain.url,
+    )
+
+
+def _image(name: str, digest: str) -> tuple[Reference, Digest]:
+    image, named = Reference.parse(name), parse_digest(digest)
+    if image.digest not in (None, named):
+        raise BadMessage(f"Not a test result: {image} and the field digest, {named}, disagree")
+    return Reference(image.repository, image.tag), named
+
+
+def _moment(field: str, written: datetime, message: Message) -> datetime:
+    """When something was so; a moment that had not come when it was published is none."""
+    moment = written.astimezone(UTC)
+    if moment > message.published_at + _CLOCK_SKEW:
+        raise BadMessage(
+            f"Not a test result: {field}, {moment.isoformat()}, is more than 5 minutes after the"
+            f" message was published, {message.published_at.isoformat()}"
+        )
+    return moment

@@ -1,0 +1,144 @@
+"""Signals in: what Cloud Monitoring says of an incident, and the request to look again.
+
+Notifications are those of a Pub/Sub notification channel, schema 1.2. The degraded schema 1.1, to
+which Cloud Monitoring falls back by itself, carries no labels: such an incident may concern any
+stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from promotion.delivery import Message
+from promotion.errors import BadMessage, BadReference
+from promotion.registry.reference import Digest, Reference, parse_digest
+
+_LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What one notification says of an incident.
+
+    Attributes:
+        ended_at: When it was closed; None while it is open.
+        pipeline, stage, image: What the alert policy's user labels attribute it to; "" where a
+            label is missing.
+        policy: The alert policy's name.
+    """
+
+    incident: str
+    started_at: datetime
+    ended_at: datetime | None
+    subscription: str
+    pipeline: str = ""
+    stage: str = ""
+    image: str = ""
+    policy: str = ""
+    summary: str = ""
+    url: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self.ended_at is None
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The request to look again: at one image, or at all that wait.
+
+    Attributes:
+        image: Which image; None for all that wait.
+        digest: Its digest; None with no image.
+        pipeline: Of which pipeline's images; "" for all pipelines.
+    """
+
+    subscription: str
+    published_at: datetime
+    image: Reference | None = None
+    digest: Digest | None = None
+    pipeline: str = ""
+
+
+class _Labels(msgspec.Struct):
+    pipeline: str = ""
+    stage: str = ""
+    image: str = ""
+
+
+class _Incident(msgspec.Struct):
+    incident_id: Annotated[str, Meta(min_length=1, max_length=256)]
+    state: Literal["open", "closed"]
+    started_at: float
+    ended_at: float | None = None
+    policy_user_labels: _Labels | None = None
+    policy_name: str | None = None
+    summary: str | None = None
+    url: str | None = None
+
+
+class _Notification(msgspec.Struct):
+    incident: _Incident
+
+
+class _Which(msgspec.Struct, forbid_unknown_fields=True):
+    image: str = ""
+    digest: str = ""
+    pipeline: str = ""
+
+
+class _Request(msgspec.Struct):
+    evaluate: Literal["all"] | _Which
+
+
+def read_incident(content: Any, message: Message) -> Incident:
+    """Read a notification of Cloud Monitoring's.
+
+    Raises:
+        BadMessage: It is none.
+    """
+    try:
+        read = msgspec.convert(content, _Notification).incident
+        started_at = datetime.fromtimestamp(read.started_at, UTC)
+        # The state tells whether it is closed; the moment is not always there.
+        closed_at = message.published_at.astimezone(UTC)
+        if read.ended_at is not None:
+            closed_at = datetime.fromtimestamp(read.ended_at, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise BadMessage(f"Not a notification of an incident: {error}") from error
+    labels = read.policy_user_labels or _Labels()
+    return Incident(
+        incident=read.incident_id,
+        started_at=started_at,
+        ended_at=max(closed_at, started_at) if read.state == "closed" else None,
+        subscription=message.subscription,
+        pipeline=labels.pipeline,
+        stage=labels.stage,
+        image=labels.image,
+        policy=(read.policy_name or "")[:_LONGEST],
+        summary=(read.summary or "")[:_LONGEST],
+        url=(read.url or "")[:_LONGEST],
+    )
+
+
+def read_evaluate(content: Any, message: Message) -> Evaluate:
+    """Read a request to look again.
+
+    Raises:
+        BadMessage: It is none.
+    """
+    try:
+        which = msgspec.convert(content, _Request).evaluate
+        if isinstance(which, str):
+            return Evaluate(message.subscription, message.published_at)
+        image = Reference.parse(which.image) if which.image else None
+        digest = parse_digest(which.digest) if image else None
+    except (ValueError, BadReference) as error:
+        raise BadMessage(f"Not a request to evaluate: {error}") from error
+    return Evaluate(message.subscription, message.published_at, image, digest, which.pipeline)

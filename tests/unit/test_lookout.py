@@ -1,0 +1,192 @@
+"""What becomes of signals: whom an incident is laid to, and who is looked at again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dev.stack import three_stages
+from promotion import configuration, control_log
+from promotion.errors import BadMessage
+from promotion.evidence.attested import Evidence
+from promotion.lookout import Lookout
+from promotion.messages import Deployed
+from promotion.publisher import RecordedTopic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Digest, Reference, Repository
+from promotion.signals import Evaluate, Incident
+from tests.unit.promoting import evidence_store, promoter
+from tests.unit.shop import PUBLISHED, Shop
+
+SIGNALS = "projects/p/subscriptions/signals"
+INCIDENT = Incident(
+    incident="0.abc",
+    started_at=PUBLISHED + timedelta(hours=1),
+    ended_at=None,
+    subscription=SIGNALS,
+    pipeline="shop",
+    stage="fast-feedback",
+    image="shop",
+    policy="too slow",
+)
+CLOSED = replace(INCIDENT, ended_at=PUBLISHED + timedelta(hours=2))
+
+Look = Callable[..., Lookout]
+
+
+@pytest.fixture
+def look(shop: Shop) -> Look:
+    """Makes the part that takes signals, for a promotion.yaml that names their subscription."""
+    text = three_stages(shop.near.host, shop.far.host)
+    shop.written = f"{text}signals: {SIGNALS}\n"
+
+    def look(again: RecordedTopic | None = None, waiting: Digest | None = None) -> Lookout:
+        pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
+        started = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
+        image = Reference(shop.stage("fast-feedback").repository, "1.0")
+        found = [(image, waiting)] if waiting else []
+        store = evidence_store(pipelines)
+        return Lookout(
+            pipelines,
+            shop.transport,
+            store,
+            started,
+            lambda _, stage: found if stage.name == "fast-feedback" else [],
+            again,
+        )
+
+    return look
+
+
+def deploy(shop: Shop, digest: Digest, tag: str, hours: int) -> None:
+    """Report that a digest runs in fast-feedback since so many hours."""
+    image = Reference(shop.stage("fast-feedback").repository, tag)
+    at = PUBLISHED + timedelta(hours=hours)
+    promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now).deployed(
+        Deployed(image, digest, at, at)
+    )
+
+
+def of_stage(shop: Shop, stage: str) -> Evidence:
+    """What is stated about a stage as a whole."""
+    place = control_log.repository_of(Repository(shop.near.host, f"shop/{stage}"))
+    pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
+    return control_log.read(RepositoryClient(place, shop.transport), evidence_store(pipelines))
+
+
+def test_an_incident_is_laid_to_the_digest_that_ran(shop: Shop, look: Look) -> None:
+    """Of two that were deployed one after the other, to the one that ran when it began."""
+    older = shop.push(content=b"older", tag="1.0").digest
+    newer = shop.push(content=b"newer", tag="1.1").digest
+    deploy(shop, older, "1.0", hours=0)
+    deploy(shop, newer, "1.1", hours=2)
+    look().incident(INCIDENT)
+    (alert,) = shop.evidence("fast-feedback", older).alerts
+    assert alert.said.is_open
+    assert alert.said.incident == "0.abc"
+    assert shop.evidence("fast-feedback", newer).alerts == ()
+
+
+@pytest.mark.parametrize("order", [(INCIDENT, CLOSED), (CLOSED, INCIDENT)])
+def test_both_messages_of_an_incident_come_to_one_digest(
+    shop: Shop, look: Look, order: tuple[Incident, Incident]
+) -> None:
+    """In either order, twice, and although another version was deployed in between, late."""
+    digest = shop.push(content=b"older", tag="1.0").digest
+    newer = shop.push(content=b"newer", tag="1.1").digest
+    deploy(shop, digest, "1.0", hours=0)
+    look().incident(order[0])
+    deploy(shop, newer, "1.1", hours=1)
+    for incident in (*order, order[1]):
+        look().incident(incident)
+    states = {alert.said.is_open for alert in shop.evidence("fast-feedback", digest).alerts}
+    assert states == {True, False}
+    assert shop.evidence("fast-feedback", newer).alerts == ()
+
+
+def test_without_a_deployment_the_last_promotion_counts(shop: Shop, look: Look) -> None:
+    """Teams that report no deployments have their alerts laid to what came into the stage."""
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    look().incident(replace(INCIDENT, stage="extended-test"))
+    assert len(shop.evidence("extended-test", digest).alerts) == 1
+
+
+@pytest.mark.parametrize("image", ["shop", "", "../../etc", "Not A Name"])
+def test_an_incident_of_no_image_is_laid_to_its_stage(shop: Shop, look: Look, image: str) -> None:
+    """Nothing runs there, or the label is missing or no name: the stage as a whole is blocked."""
+    look().incident(replace(INCIDENT, image=image))
+    (alert,) = of_stage(shop, "fast-feedback").alerts
+    assert alert.said.subject == f"{shop.near.host}/shop/fast-feedback"
+    assert of_stage(shop, "extended-test").alerts == ()
+
+
+def test_without_labels_every_stage_that_asks_for_no_alerts_is_blocked(
+    shop: Shop, look: Look
+) -> None:
+    """The degraded form of a notification fails safe."""
+    shop.written = shop.promotion_yaml.replace(
+        "[functional]", "[functional]\n          alerts: none"
+    )
+    look().incident(replace(INCIDENT, pipeline="", stage="", image=""))
+    assert len(of_stage(shop, "fast-feedback").alerts) == 1
+    assert of_stage(shop, "extended-test").alerts == ()
+
+
+def test_an_incident_of_no_pipeline_here_is_nobody_s(shop: Shop, look: Look) -> None:
+    """Another deployment's alerts may come through the same channel."""
+    look().incident(replace(INCIDENT, pipeline="other"))
+    assert of_stage(shop, "fast-feedback") == Evidence()
+
+
+def test_signals_count_only_through_their_subscription(shop: Shop, look: Look) -> None:
+    """Who may report results may not say what is well or ill."""
+    digest = shop.push().digest
+    deploy(shop, digest, "1.0", hours=0)
+    for subscription in ("", "projects/p/subscriptions/shop-results"):
+        with pytest.raises(BadMessage, match="Signals count only if they come through"):
+            look().incident(replace(INCIDENT, subscription=subscription))
+        with pytest.raises(BadMessage, match="Signals count only if they come through"):
+            look().evaluate(Evaluate(subscription, PUBLISHED))
+    assert shop.evidence("fast-feedback", digest).alerts == ()
+
+
+def test_without_a_subscription_for_them_no_signals_are_taken(shop: Shop, look: Look) -> None:
+    """Nothing could tell who sent them."""
+    shop.written = three_stages(shop.near.host, shop.far.host)
+    with pytest.raises(BadMessage, match="names no subscription"):
+        look().incident(INCIDENT)
+
+
+def test_each_image_that_waits_gets_a_message_of_its_own(shop: Shop, look: Look) -> None:
+    """So that none holds up another."""
+    digest = shop.push().digest
+    again = RecordedTopic()
+    look(again, waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED))
+    (message,) = again.events
+    assert json.loads(message.data) == {
+        "evaluate": {"image": f"{shop.stage('fast-feedback').repository}:1.0", "digest": digest}
+    }
+
+
+def test_a_pipeline_can_be_looked_at_by_itself(shop: Shop, look: Look) -> None:
+    """Schedules may differ."""
+    again = RecordedTopic()
+    digest = shop.push().digest
+    look(again, waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="other"))
+    assert again.events == []
+
+
+def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> None:
+    """An image whose evidence is complete, and that nobody has looked at since, moves on."""
+    text = shop.promotion_yaml
+    shop.written = text.replace("[functional]", "[functional, nft]")
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.written = text
+    look(waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED))
+    assert shop.stage("extended-test").resolve("1.0") == digest
