@@ -25,7 +25,7 @@ from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.evidence.record import PromotionRecord
 from promotion.pipeline import Promotion
-from promotion.registry.reference import Digest, Reference, parse_digest
+from promotion.registry.reference import Digest, Reference, is_canonical, parse_digest
 from promotion.verdict import Verdict, basis_of
 
 PROMOTED = "dev.cdeventsx.promotion-artifact.promoted.0.1.0"
@@ -294,6 +294,11 @@ def _plain(event: _CDEvent) -> PlainResult:
 def _result(plain: PlainResult, message: Message) -> TestResult:
     image = Reference.parse(plain.image)
     digest = parse_digest(plain.digest)
+    if not is_canonical(digest):
+        raise BadMessage(
+            f"Not a test result: the field digest is {digest}, and what has a tag is named by"
+            " sha256; give the digest that the tag names, as promotion publish does"
+        )
     if image.digest not in (None, digest):
         raise BadMessage(f"Not a test result: {image} and the field digest, {digest}, disagree")
     finished_at = (plain.finished_at or message.published_at).astimezone(UTC)
