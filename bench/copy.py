@@ -1,7 +1,8 @@
 """The copy, side by side: this product, warm and cold, beside the tools that people use today.
 
     python -m bench.copy [--case NAME] [--rtt MS] [--layers N] [--runs N] [--images N]
-                         [--json FILE] [--compare FILE] [--folder FOLDER]       (or: make bench)
+                         [--large-layers N] [--json FILE] [--compare FILE] [--folder FOLDER]
+    make bench                                                    (the same, without options)
 
 Two real registries on this machine, each behind a proxy that counts requests and adds a round-trip
 time to every request and every new connection. Each copy is of an image of its own to a repository
@@ -52,6 +53,7 @@ class Settings:
     layers: int
     runs: int
     images: int
+    large_layers: int = throughput.LAYERS
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ def _cases(cases: Sequence[Case], settings: Settings, folder: Path) -> list[Meas
 def _throughput(settings: Settings, folder: Path) -> list[Measurement]:
     with warm() as process:
         contestants: tuple[Contestant, ...] = (process, OURS, *peers())
-        measurements = list(measure_throughput(contestants, folder, settings.runs))
-    _print(table.throughput_table(measurements))
+        measurements = list(
+            measure_throughput(contestants, folder, settings.runs, settings.large_layers)
+        )
+    _print(table.throughput_table(settings.large_layers, measurements))
     return measurements
 
 
@@ -115,7 +119,12 @@ def _measure_and_write(options: argparse.Namespace) -> None:
         msgspec.json.decode(options.compare.read_bytes(), type=Report) if options.compare else None
     )
     settings = Settings(
-        tuple(options.case or NAMES), options.rtt, options.layers, options.runs, options.images
+        tuple(options.case or NAMES),
+        options.rtt,
+        options.layers,
+        options.runs,
+        options.images,
+        options.large_layers,
     )
     with tempfile.TemporaryDirectory(prefix="promotion-bench-", dir=options.folder) as folder:
         measured = report(settings, Path(folder))
@@ -146,6 +155,13 @@ def _parser() -> argparse.ArgumentParser:
         default=1000,
         metavar="N",
         help="of the case many; default: 1000",
+    )
+    add(
+        "--large-layers",
+        type=_positive,
+        default=throughput.LAYERS,
+        metavar="N",
+        help=f"of the case throughput; default: {throughput.LAYERS}",
     )
     add("--json", type=Path, metavar="FILE", help="write all raw figures there")
     add(

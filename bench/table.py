@@ -43,14 +43,12 @@ WALL = Column("wall s", lambda each: each.cost.wall, 3)
 SHORTEST = Column("min", lambda each: each.cost.wall, 3, min)
 LONGEST = Column("max", lambda each: each.cost.wall, 3, max)
 CPU = Column("CPU s", lambda each: each.cost.cpu, 3)
-CPU_RATE = Column("CPU s/GiB", lambda each: each.cost.cpu / throughput.GIBIBYTES, 2)
 PEAK = Column("peak MiB", lambda each: each.cost.peak, 1)
 ABOVE_IDLE = Column(
     "above idle", lambda each: each.cost.peak - each.cost.idle if each.cost.idle else None, 1
 )
 
 _CASE_COLUMNS = (REQUESTS, LOOK_UPS, SEQUENTIAL, CONNECTIONS, WALL, SHORTEST, LONGEST, CPU, PEAK)
-_THROUGHPUT_COLUMNS = (WALL, SHORTEST, LONGEST, CPU_RATE, PEAK, ABOVE_IDLE)
 _COMPARED = (REQUESTS, SEQUENTIAL, WALL, CPU, PEAK)
 
 
@@ -66,11 +64,14 @@ def case_table(case: Case, layers: int, measurements: Measurements) -> Iterator[
     yield f"  aim, warm: ≤ {aim.requests} requests, ≤ {aim.sequential} sequential: {verdict}"
 
 
-def throughput_table(measurements: Measurements) -> Iterator[str]:
+def throughput_table(layers: int, measurements: Measurements) -> Iterator[str]:
     """A row for each contestant, and how we compare with the fastest of the others."""
     rows = _by_contestant(each for each in measurements if each.case == throughput.NAME)
-    size = f"{throughput.LAYERS} layers of {throughput.LAYER_BYTES // 2**20} MiB"
-    yield from _table(f"two registries, {size}, no proxy", _THROUGHPUT_COLUMNS, rows)
+    gibibytes = layers * throughput.LAYER_BYTES / 2**30
+    rate = Column("CPU s/GiB", lambda each: each.cost.cpu / gibibytes, 2)
+    columns = (WALL, SHORTEST, LONGEST, rate, PEAK, ABOVE_IDLE)
+    size = f"{layers} layers of {throughput.LAYER_BYTES // 2**20} MiB"
+    yield from _table(f"two registries, {size}, no proxy", columns, rows)
     walls = {name: WALL.value(own) or 0.0 for name, own in rows.items()}
     peers = [name for name in walls if not name.startswith("promotion")]
     if peers:

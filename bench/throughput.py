@@ -17,7 +17,6 @@ from dev import images
 NAME = "throughput"
 LAYERS = 8
 LAYER_BYTES = 64 * 1024 * 1024
-GIBIBYTES = LAYERS * LAYER_BYTES / 2**30
 
 
 class Bulk:
@@ -32,21 +31,21 @@ class Bulk:
 
 
 def measure_throughput(
-    contestants: Sequence[Contestant], folder: Path, runs: int
+    contestants: Sequence[Contestant], folder: Path, runs: int, layers: int
 ) -> Iterator[Measurement]:
-    """Let everybody copy an image of their own in each run."""
+    """Let everybody copy an image of their own, of so many large layers, in each run."""
     little, much = Bulk(0), Bulk(LAYER_BYTES)
     with without_proxies(folder) as places:
         # What a process has in memory when it is idle shows before it has ever copied much.
-        yield from rounds(contestants, 0, lambda each: _measure(each, places, little))
-        yield from rounds(contestants, runs, lambda each: _measure(each, places, much))
+        yield from rounds(contestants, 0, lambda each: _measure(each, places, little, layers))
+        yield from rounds(contestants, runs, lambda each: _measure(each, places, much, layers))
 
 
-def _measure(contestant: Contestant, places: Places, bulk: Bulk) -> Measurement:
+def _measure(contestant: Contestant, places: Places, bulk: Bulk, layers: int) -> Measurement:
     path = secrets.token_hex(4)
     source, destination = f"{path}/source", f"{path}/destination"
     repository = places.near.repository(source)
-    image = images.push_image(repository, [bulk.layer() for _ in range(LAYERS)], TAG)
+    image = images.push_image(repository, [bulk.layer() for _ in range(layers)], TAG)
     cost = contestant.copy(
         f"{places.near.host}/{source}@{image.digest}", f"{places.far.host}/{destination}:{TAG}"
     )

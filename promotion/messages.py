@@ -22,7 +22,7 @@ from msgspec import Meta
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.events import Event
-from promotion.registry.reference import Digest, Reference, parse_digest
+from promotion.registry.reference import Digest, Reference, is_canonical, parse_digest
 from promotion.signals import Evaluate, Incident, read_evaluate, read_incident
 
 REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
@@ -261,6 +261,11 @@ def _result(plain: PlainResult, message: Message) -> TestResult:
 
 def _image(name: str, digest: str) -> tuple[Reference, Digest]:
     image, named = Reference.parse(name), parse_digest(digest)
+    if not is_canonical(named):
+        raise BadMessage(
+            f"Not a test result: the field digest is {named}, and what has a tag is named by"
+            " sha256; give the digest that the tag names, as promotion publish does"
+        )
     if image.digest not in (None, named):
         raise BadMessage(f"Not a test result: {image} and the field digest, {named}, disagree")
     return Reference(image.repository, image.tag), named

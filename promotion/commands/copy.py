@@ -98,6 +98,23 @@ def _check_digest(source: Reference, destination: Reference) -> None:
         )
 
 
+def _check_tag(image: Manifest, source: Reference, destination: Reference) -> None:
+    """See whether the destination's tag can name the image, before anything is sent.
+
+    Raises:
+        UnsupportedContent: Registries would let the tag name it by another digest.
+    """
+    from promotion.errors import UnsupportedContent
+    from promotion.registry.reference import is_canonical
+
+    if destination.tag and not is_canonical(image.digest):
+        raise UnsupportedContent(
+            f"{source} cannot be copied to a tag: registries name what has a tag by sha256, so"
+            f" {destination} would not name {image.digest}; copy it by its digest, to"
+            f" {destination.repository}@{image.digest}"
+        )
+
+
 def _copy(
     options: argparse.Namespace,
     source: Reference,
@@ -119,6 +136,7 @@ def _copy(
         if present:
             copied = complete(image, reader, target, attachments, watcher, bring)
         else:
+            _check_tag(image, source, destination)
             copied = copy(image, reader, target, attachments, watcher, bring)
             target.put_manifest(image, destination.tag)
     return Done(image, present, copied)

@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import msgspec
-
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
+from promotion.registry.answers import is_web_page, listed_tags, media_type
 from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
-from promotion.registry.pages import next_page
+from promotion.registry.pages import pages
 from promotion.registry.reference import (
     Digest,
     Reference,
     Repository,
     algorithm_of,
     digest_of,
+    is_canonical,
     parse_digest,
 )
 from promotion.registry.retry import Tries
@@ -39,7 +39,6 @@ _WRITTEN = frozenset({200, 201})
 # Registries without the referrers API know neither the path nor, some of them, a digest there.
 _REFERRERS_OR_NO_API = frozenset({200, 400, 404, 405})
 # Past these a list is a registry's fault or an attack: it ends in an error, and is never cut.
-_MOST_PAGES = 1_000
 _MOST_REFERRERS = 10_000
 _MOST_TAGS = 1_000_000
 
@@ -113,16 +112,25 @@ class RepositoryClient:
 
         Raises:
             ContentMismatch: The registry stored something else.
+            UnsupportedContent: The digest is of a kind that the registry does not know.
         """
         name = tag or manifest.digest
-        answer = self._ask(
-            "PUT",
-            f"manifests/{name}",
-            f"write the manifest {self._named(name)}",
-            headers={"Content-Type": manifest.media_type},
-            body=manifest.content,
-            accept=_WRITTEN,
-        )
+        try:
+            answer = self._ask(
+                "PUT",
+                f"manifests/{name}",
+                f"write the manifest {self._named(name)}",
+                headers={"Content-Type": manifest.media_type},
+                body=manifest.content,
+                accept=_WRITTEN,
+            )
+        except ContentMismatch as error:
+            if is_canonical(manifest.digest):
+                raise
+            raise UnsupportedContent(
+                f"{self.repository.host} takes no manifest under a digest of another kind than"
+                f" sha256: {error}"
+            ) from error
         stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if stored != manifest.digest:
             raise ContentMismatch(
@@ -140,7 +148,7 @@ class RepositoryClient:
         path = f"referrers/{digest}"
         attempted = f"list what refers to {self._named(digest)}"
         first = self._ask("GET", path, attempted, LARGEST_MANIFEST, accept=_REFERRERS_OR_NO_API)
-        if first.status != 200 or _is_web_page(first):
+        if first.status != 200 or is_web_page(first):
             return None
         found: list[Descriptor] = []
         for page in self._pages(path, first, attempted, LARGEST_MANIFEST):
@@ -161,7 +169,7 @@ class RepositoryClient:
             return []
         found: list[str] = []
         for page in self._pages(path, first, attempted, _LONGEST_LIST):
-            found += _tags(page)
+            found += listed_tags(page)
             _check_length(found, _MOST_TAGS, attempted)
         return found
 
@@ -292,26 +300,11 @@ class RepositoryClient:
             )
         return answer.headers["Location"]
 
-    def _pages(self, path: str, page: Response, attempted: str, most: int) -> Iterator[Response]:
-        """The first page of a list, and those that follow it.
+    def _pages(self, path: str, first: Response, attempted: str, most: int) -> Iterator[Response]:
+        def ask(url: str) -> Response:
+            return self._ask("GET", url, attempted, most)
 
-        Raises:
-            NotFound: A page that should follow is not there.
-            UnsupportedContent: They lead in a circle, or do not end.
-        """
-        url: str | None = self._path(path)
-        read: set[str] = set()
-        while url:
-            read.add(url)
-            yield page
-            url = _following(url, page, attempted)
-            if url in read or len(read) == _MOST_PAGES:
-                raise UnsupportedContent(
-                    f"Could not {attempted}: after {len(read)} pages {self.repository.host} goes on"
-                    f" to {url}"
-                )
-            if url:
-                page = self._ask("GET", url, attempted, most)
+        return pages(first, self._path(path), ask, attempted)
 
     def _ask(
         self, method: str, path: str, attempted: str, most: int = 64 * 1024, **more: Any
@@ -339,7 +332,7 @@ class RepositoryClient:
                 f"The manifest {self._named(name)} should have the digest {expected},"
                 f" but {self.repository.host} sent one with {digest}"
             )
-        return Manifest(_media_type(answer), digest, answer.content)
+        return Manifest(media_type(answer), digest, answer.content)
 
     def _named(self, name: str) -> Reference:
         if ":" in name:
@@ -388,46 +381,8 @@ def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) ->
         raise no_answer(request, error, "broke off") from error
 
 
-class _TagList(msgspec.Struct):
-    tags: list[str] | None = None
-
-
-def _tags(answer: Response) -> list[str]:
-    try:
-        return msgspec.json.decode(answer.content, type=_TagList).tags or []
-    except (ValueError, RecursionError) as error:
-        raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
-
-
-def _following(url: str, page: Response, attempted: str) -> str | None:
-    link = page.headers.get("Link", "")
-    try:
-        return next_page(url, link)
-    except ValueError as error:
-        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
-
-
 def _check_length(found: Sized, most: int, attempted: str) -> None:
     if len(found) > most:
         raise UnsupportedContent(
             f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
         )
-
-
-def _is_web_page(answer: Response) -> bool:
-    return _content_type(answer) == "text/html"
-
-
-def _content_type(answer: Response) -> str:
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
-
-
-def _media_type(answer: Response) -> str:
-    media_type = _content_type(answer)
-    if not media_type:
-        raise UnsupportedContent("The registry sent a manifest without a Content-Type")
-    if _is_web_page(answer):
-        raise UnsupportedContent(
-            "The registry sent a web page in place of a manifest; is the name one that it allows?"
-        )
-    return media_type

@@ -123,6 +123,7 @@ class _Walk:
         self._order = Order()
         self._passed_by: set[Digest] = set()
         self._pending: dict[Future[Any], Callable[[Any], None]] = {}
+        self._look_ups: set[Future[Any]] = set()
         self._written: list[Writing] = []
         self._unlisted: dict[Digest, list[Manifest]] = {}
         self._reports: list[BlobReport] = []
@@ -178,7 +179,8 @@ class _Walk:
         """After an error: what has not begun is dropped, what has begun ends at once."""
         begun = [future for future in self._pending if not future.cancel()]
         self._pace.abandon()
-        wait(begun)
+        # What looks up what is attached ends with the attachments, which may be somebody else's.
+        wait(future for future in begun if future not in self._look_ups)
 
     # The way down: from a manifest to what it points to.
 
@@ -214,9 +216,13 @@ class _Walk:
     def _look_up(self, digest: Digest) -> None:
         attached = self._attachments.look_up(digest)
         if attached.referrers:
-            self._pending[attached.referrers] = partial(self._found_referrers, digest)
+            self._await_look_up(attached.referrers, partial(self._found_referrers, digest))
         for tag, future in attached.tags.items():
-            self._pending[future] = partial(self._found_tag, tag)
+            self._await_look_up(future, partial(self._found_tag, tag))
+
+    def _await_look_up(self, look_up: Future[Any], then: Callable[[Any], None]) -> None:
+        self._look_ups.add(look_up)
+        self._pending[look_up] = then
 
     def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         if found and subject in self._passed_by:

@@ -8,7 +8,6 @@ and so by the same proxies and certificates as everything else.
 from __future__ import annotations
 
 import json
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from promotion.errors import AccessDenied, RegistryUnavailable
 from promotion.registry.credentials import Credential, Token
 from promotion.registry.fetch import Fetch
+from promotion.registry.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials as GoogleCredentials
@@ -43,7 +43,7 @@ class _GoogleIdentity(ABC):
 
     def __init__(self, fetch: Fetch) -> None:
         self._request = _Request(fetch)
-        self._lock = threading.Lock()
+        self._flights: SingleFlight[None, Token | None] = SingleFlight()
         self._is_loaded = False
         self._credentials: GoogleCredentials | None = None
 
@@ -52,6 +52,7 @@ class _GoogleIdentity(ABC):
 
         Raises:
             AccessDenied: There should be a token, and it cannot be had.
+            DeadlineExceeded: There is no time left to wait for it.
             RegistryUnavailable: Google's token service is busy, broken or out of reach.
         """
         if not is_google(host):
@@ -59,8 +60,7 @@ class _GoogleIdentity(ABC):
         from google.auth.exceptions import GoogleAuthError
 
         try:
-            with self._lock:
-                return self._token()
+            return self._flights.do(None, self._token)
         except (GoogleAuthError, OSError, ValueError) as error:
             text = f"No Google access token could be had: {_said(error)}"
             if _is_passing(error):
@@ -70,8 +70,7 @@ class _GoogleIdentity(ABC):
     def renew(self, host: str) -> None:
         """Forget the token, and what it was made from: that may have changed as well."""
         if is_google(host):
-            with self._lock:
-                self._is_loaded = False
+            self._is_loaded = False
 
     @abstractmethod
     def _load(self) -> GoogleCredentials | None:

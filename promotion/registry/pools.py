@@ -100,9 +100,10 @@ def by_proxy(url: str, per_host: int) -> urllib3.PoolManager:
 
 
 def cut(answer: urllib3.BaseHTTPResponse) -> None:
-    """End the reading of an answer, from another thread."""
-    if isinstance(answer.connection, _Interruptible):
-        answer.connection.cut()
+    """End the reading of an answer, from another thread; one that was read is left alone."""
+    connection = answer.connection
+    if isinstance(connection, _Interruptible):
+        connection.cut()
 
 
 def _interruptible(manager: urllib3.PoolManager) -> urllib3.PoolManager:

@@ -120,6 +120,11 @@ def algorithm_of(digest: Digest) -> str:
     return digest.partition(":")[0]
 
 
+def is_canonical(digest: Digest) -> bool:
+    """Whether it is of the kind by which registries name what is put under a tag: sha256."""
+    return algorithm_of(digest) == "sha256"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: such registries speak plain HTTP, all others HTTPS."""
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host

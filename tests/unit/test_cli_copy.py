@@ -16,7 +16,7 @@ from dev.registry import EmbeddedRegistry
 from promotion import cli
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import OCI_MANIFEST, Manifest
-from promotion.registry.reference import Repository
+from promotion.registry.reference import Repository, digest_of
 from promotion.registry.transport import Transport
 
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
@@ -205,6 +205,26 @@ def test_a_digest_cannot_change_on_the_way(
     assert copy(f"{source.repository}:1.0", other) == 1
     assert "a copy keeps the digest" in capsys.readouterr().err
     assert image.digest not in other
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_tag_cannot_name_an_image_by_sha512(
+    image: Manifest,
+    source: RepositoryClient,
+    destination: RepositoryClient,
+    far: EmbeddedRegistry,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+) -> None:
+    """It is refused before anything is sent, with the way that there is: under its digest."""
+    long = Manifest(image.media_type, digest_of(image.content, "sha512"), image.content)
+    source.put_manifest(long)
+    named = f"{source.repository}@{long.digest}"
+    assert copy(named, f"{destination.repository}:1.0", *options) == 1
+    assert f"copy it by its digest, to {destination.repository}@" in capsys.readouterr().err
+    assert not any(served.method in WRITES for served in far.served)
+    assert copy(named, f"{destination.repository}@{long.digest}") == 0
+    assert destination.has_manifest(long.digest)
 
 
 def test_a_missing_image_is_one_line(

@@ -113,3 +113,22 @@ def test_a_destination_may_pause(monkeypatch: pytest.MonkeyPatch, transport: Tra
         repository = RepositoryClient(Repository(server.host, "shop"), transport)
         blob = Blob(digest_of(b"not looked at"), size)
         repository.upload("/upload", blob, (bytes(1024 * 1024) for _ in range(16)))
+
+
+class GivenBack:
+    """An answer whose connection is given back right after it was asked for."""
+
+    def __init__(self, *connections: object) -> None:
+        self._connections = [*connections, None]
+
+    @property
+    def connection(self) -> object:
+        """The connection, once."""
+        return self._connections.pop(0)
+
+
+def test_an_answer_that_ends_as_it_is_cut_is_no_error() -> None:
+    """Its reader may give the connection back at any moment; whoever ends waits must not fail."""
+    (connection,) = [pools.direct(1).connection_from_host("127.0.0.1").ConnectionCls("127.0.0.1")]
+    pools.cut(GivenBack(connection))  # type: ignore[arg-type]
+    pools.cut(GivenBack())  # type: ignore[arg-type]

@@ -185,6 +185,7 @@ def test_outcomes_have_several_spellings(spelling: str, outcome: Outcome) -> Non
         {**PLAIN, "image": "https://gcr.io/acme/shop:1"},
         {**PLAIN, "image": f"gcr.io/acme/shop:1@sha256:{'b' * 64}"},
         {**PLAIN, "digest": "sha256:abc"},
+        {**PLAIN, "digest": f"sha512:{'a' * 128}"},
         {**PLAIN, "finished_at": "yesterday"},
         {**PLAIN, "finished_at": "0001-01-01T00:00:00+23:59"},
         {**PLAIN, "finished_at": "2026-01-31T12:00:00"},

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,7 +16,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from promotion.errors import AccessDenied, RegistryUnavailable
+from promotion.deadline import Deadline, keeping
+from promotion.errors import AccessDenied, DeadlineExceeded, RegistryUnavailable
 from promotion.registry.credentials import Token
 from promotion.registry.fetch import Answer
 from promotion.registry.google import GoogleDefault, GoogleDefaultIfAny, GoogleFile, is_google
@@ -313,6 +315,26 @@ def test_threads_share_one_token(files: Files) -> None:
         found = set(executor.map(identity.find, [HOST] * 64))
     assert found == {Token(f"of {TOKEN_URI}")}
     assert len(endpoint.asked) == 1
+
+
+def test_nobody_waits_beyond_their_deadline_for_a_token(files: Files) -> None:
+    """What another one asks Google for, and takes long, is given up when there is no more time."""
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def slow(request: Asked) -> Answer:
+        asked.set()
+        assert goes_on.wait(10)
+        return google(request)
+
+    identity = GoogleFile(files(USER), Endpoint(slow))
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(identity.find, HOST)
+        assert asked.wait(10)
+        with keeping(Deadline.after(0.05)), pytest.raises(DeadlineExceeded):
+            identity.find(HOST)
+        assert not first.done()
+        goes_on.set()
+    assert first.result() == Token(f"of {TOKEN_URI}")
 
 
 def test_google_auth_is_loaded_when_a_token_is_wanted() -> None:

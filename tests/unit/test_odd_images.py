@@ -12,13 +12,15 @@ import pytest
 from dev import images
 from dev.images import DOCKER, OCI
 from dev.registry import EmbeddedRegistry
-from promotion.errors import RegistryRefused
+from promotion.errors import RegistryRefused, UnsupportedContent
 from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.copy import copy
 from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest
 from promotion.registry.reference import Repository, digest_of
+from promotion.registry.referrers import NoAttachments
 from promotion.registry.report import Way
 from promotion.registry.transport import Transport
+from tests.unit.scripted import Answer, ScriptedServer
 
 
 @pytest.fixture
@@ -36,6 +38,12 @@ def destination(far: EmbeddedRegistry, transport: Transport) -> RepositoryClient
 def descriptor(content: bytes, media_type: str = OCI.layer, **more: Any) -> dict[str, Any]:
     """The descriptor of some content that need not be anywhere."""
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content), **more}
+
+
+def pointer(manifest: Manifest) -> dict[str, Any]:
+    """What points to a manifest."""
+    size = len(manifest.content)
+    return {"mediaType": manifest.media_type, "digest": manifest.digest, "size": size}
 
 
 def unpushed(content: dict[str, Any], media_type: str = OCI_MANIFEST) -> Manifest:
@@ -93,8 +101,7 @@ def test_blobs_in_an_index_are_copied(
     """A build cache keeps blobs directly in an index; they are copied as blobs."""
     cache = images.push_blob(source, b"cache", "application/vnd.example.cache")
     child = images.push_image(source, [b"x"])
-    entry = {"mediaType": child.media_type, "digest": child.digest, "size": len(child.content)}
-    copied = copy(unpushed({"manifests": [cache, entry]}, OCI.index), source, destination)
+    copied = copy(unpushed({"manifests": [cache, pointer(child)]}, OCI.index), source, destination)
     assert digest_of(b"cache") in {report.digest for report in copied.blobs}
     assert destination.has_manifest(child.digest)
 
@@ -113,6 +120,19 @@ def test_other_digest_algorithms_are_kept(
     destination.put_manifest(image, "1.0")
     with destination.blob(blob) as pieces:
         assert b"".join(pieces) == b"content"
+
+
+def test_a_registry_may_know_sha256_alone(source: RepositoryClient, transport: Transport) -> None:
+    """Where no manifest can be stored under a sha512, no further try can help, and it is said."""
+    child = images.push_image(source, [b"x"])
+    named = Manifest(child.media_type, digest_of(child.content, "sha512"), child.content)
+    source.put_manifest(named)
+    image = unpushed({"manifests": [pointer(named)]}, OCI.index)
+    refusal = json.dumps({"errors": [{"code": "DIGEST_INVALID", "message": "no match"}]}).encode()
+    with ScriptedServer(Answer(201), Answer(201), Answer(400, refusal)) as strict:
+        destination = RepositoryClient(Repository(strict.host, "shop/prod/shop"), transport)
+        with pytest.raises(UnsupportedContent, match="another kind than sha256"):
+            copy(image, source, destination, NoAttachments())
 
 
 def test_a_manifest_at_the_limit_is_copied_and_one_beyond_it_refused(

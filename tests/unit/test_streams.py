@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,12 @@ from promotion.registry.manifest import Blob
 from promotion.registry.pace import Pace
 from promotion.registry.parallel import Streams
 from promotion.registry.reference import Repository, digest_of
+from promotion.registry.referrers import AllAttachments
 from promotion.registry.report import BlobReport, Unwatched, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
 from tests.unit.clock import Clock
+from tests.unit.slow import SlowServer
 
 CONTENT = b"content" * 1000
 UNSEEN = Unwatched()
@@ -273,6 +276,31 @@ def test_a_copy_that_fails_does_not_wait_for_its_streams(
     image = images.push_image(source, [CONTENT])
     with pytest.raises(NotFound, match="the config is missing"):
         copy(image, scripted(source, endless(threading.Event())), destination)
+
+
+def test_a_copy_that_fails_does_not_wait_for_look_ups(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """The error is told at once, though whoever was asked what is attached says nothing."""
+    image = images.push_image(source, [CONTENT])
+    asked = threading.Event()
+
+    def listen(connection: socket.socket, closing: threading.Event) -> None:
+        connection.recv(65536)
+        asked.set()
+        closing.wait()
+
+    def pieces(_: Blob) -> Iterator[bytes]:
+        assert asked.wait(10)
+        raise NotFound("the config is missing")
+
+    with SlowServer(listen) as silent:
+        unheard = RepositoryClient(Repository(silent.host, "shop/silent"), source.transport)
+        with (
+            pytest.raises(NotFound, match="the config is missing"),
+            AllAttachments(unheard) as attachments,
+        ):
+            copy(image, scripted(source, pieces), destination, attachments)
 
 
 def test_a_copy_that_is_interrupted_does_not_wait_for_its_streams(

@@ -1,0 +1,49 @@
+"""What registries' answers say, beside their status."""
+
+from __future__ import annotations
+
+import msgspec
+
+from promotion.errors import UnsupportedContent
+from promotion.registry.transport import Response
+
+
+def is_web_page(answer: Response) -> bool:
+    """Whether it is written for people: some registries answer so to what they do not know."""
+    return _content_type(answer) == "text/html"
+
+
+def media_type(answer: Response) -> str:
+    """The media type of the manifest that an answer holds.
+
+    Raises:
+        UnsupportedContent: It has none, or is no manifest.
+    """
+    found = _content_type(answer)
+    if not found:
+        raise UnsupportedContent("The registry sent a manifest without a Content-Type")
+    if is_web_page(answer):
+        raise UnsupportedContent(
+            "The registry sent a web page in place of a manifest; is the name one that it allows?"
+        )
+    return found
+
+
+def listed_tags(answer: Response) -> list[str]:
+    """The tags that a page of a list names.
+
+    Raises:
+        UnsupportedContent: It is no list of tags.
+    """
+    try:
+        return msgspec.json.decode(answer.content, type=_TagList).tags or []
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
+
+
+class _TagList(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+def _content_type(answer: Response) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
