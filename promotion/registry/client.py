@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,7 +14,7 @@ from promotion.deadline import NEVER, Deadline
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
-from promotion.registry.pages import next_page
+from promotion.registry.pages import LONGEST_PAGE, all_pages, check_length
 from promotion.registry.reference import (
     Digest,
     Reference,
@@ -33,13 +33,11 @@ LARGEST_MANIFEST = 4 * 1024 * 1024
 
 _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _PIECE = 256 * 1024
-_LONGEST_LIST = 16 * 1024 * 1024
 _FOUND_OR_NOT = frozenset({200, 404})
 _WRITTEN = frozenset({200, 201})
 # Registries without the referrers API know neither the path nor, some of them, a digest there.
 _REFERRERS_OR_NO_API = frozenset({200, 400, 404, 405})
 # Past these a list is a registry's fault or an attack: it ends in an error, and is never cut.
-_MOST_PAGES = 1_000
 _MOST_REFERRERS = 10_000
 _MOST_TAGS = 1_000_000
 
@@ -145,7 +143,7 @@ class RepositoryClient:
         found: list[Descriptor] = []
         for page in self._pages(path, first, attempted, LARGEST_MANIFEST):
             found += index_entries(Manifest("", digest_of(page.content), page.content))
-            _check_length(found, _MOST_REFERRERS, attempted)
+            check_length(found, _MOST_REFERRERS, attempted)
         return found
 
     def tags(self) -> list[str]:
@@ -156,13 +154,13 @@ class RepositoryClient:
         """
         path = "tags/list"
         attempted = f"list the tags of {self.repository}"
-        first = self._ask("GET", path, attempted, _LONGEST_LIST, accept=_FOUND_OR_NOT)
+        first = self._ask("GET", path, attempted, LONGEST_PAGE, accept=_FOUND_OR_NOT)
         if first.status == 404:
             return []
         found: list[str] = []
-        for page in self._pages(path, first, attempted, _LONGEST_LIST):
+        for page in self._pages(path, first, attempted, LONGEST_PAGE):
             found += _tags(page)
-            _check_length(found, _MOST_TAGS, attempted)
+            check_length(found, _MOST_TAGS, attempted)
         return found
 
     def has_blob(self, digest: Digest) -> bool:
@@ -292,26 +290,8 @@ class RepositoryClient:
             )
         return answer.headers["Location"]
 
-    def _pages(self, path: str, page: Response, attempted: str, most: int) -> Iterator[Response]:
-        """The first page of a list, and those that follow it.
-
-        Raises:
-            NotFound: A page that should follow is not there.
-            UnsupportedContent: They lead in a circle, or do not end.
-        """
-        url: str | None = self._path(path)
-        read: set[str] = set()
-        while url:
-            read.add(url)
-            yield page
-            url = _following(url, page, attempted)
-            if url in read or len(read) == _MOST_PAGES:
-                raise UnsupportedContent(
-                    f"Could not {attempted}: after {len(read)} pages {self.repository.host} goes on"
-                    f" to {url}"
-                )
-            if url:
-                page = self._ask("GET", url, attempted, most)
+    def _pages(self, path: str, first: Response, attempted: str, most: int) -> Iterator[Response]:
+        return all_pages(self._request("GET", path, attempted), first, self.transport, most)
 
     def _ask(
         self, method: str, path: str, attempted: str, most: int = 64 * 1024, **more: Any
@@ -397,21 +377,6 @@ def _tags(answer: Response) -> list[str]:
         return msgspec.json.decode(answer.content, type=_TagList).tags or []
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
-
-
-def _following(url: str, page: Response, attempted: str) -> str | None:
-    link = page.headers.get("Link", "")
-    try:
-        return next_page(url, link)
-    except ValueError as error:
-        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
-
-
-def _check_length(found: Sized, most: int, attempted: str) -> None:
-    if len(found) > most:
-        raise UnsupportedContent(
-            f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
-        )
 
 
 def _is_web_page(answer: Response) -> bool:

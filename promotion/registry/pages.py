@@ -3,14 +3,68 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
+
+from promotion.errors import UnsupportedContent
+from promotion.registry.transport import Request, Response, Transport
+
+LONGEST_PAGE = 16 * 1024 * 1024
+"""The bytes that a page of names may have."""
+
+# Past this a list is a registry's fault or an attack: it ends in an error, and is never cut.
+_MOST_PAGES = 1_000
 
 # The two forms of a parameter's value: quoted, with backslashes before what is meant as it stands,
 # and bare. Between links stand commas, which may occur inside a target and inside quotes too.
 _VALUE = r'"(?:[^"\\]|\\.)*"|[^\s";,]*'
 _LINK = re.compile(rf"<([^<>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:{_VALUE}))?)*)")
 _PARAMETER = re.compile(rf";\s*([^\s=;,]+)\s*=\s*({_VALUE})")
+
+
+def all_pages(
+    request: Request, first: Response, transport: Transport, most: int
+) -> Iterator[Response]:
+    """The first page of a list, and those that follow it, each of at most so many bytes.
+
+    Args:
+        request: What the first page was the answer to.
+        first: That page.
+        transport: Sends the requests for the others.
+        most: The bytes that each of them may have.
+
+    Raises:
+        NotFound: A page that should follow is not there.
+        UnsupportedContent: They lead in a circle, or do not end.
+    """
+    url: str | None = request.url
+    page = first
+    read: set[str] = set()
+    while url:
+        read.add(url)
+        yield page
+        url = _following(url, page, request.attempted)
+        if url in read or len(read) == _MOST_PAGES:
+            raise UnsupportedContent(
+                f"Could not {request.attempted}: after {len(read)} pages {request.host} goes on"
+                f" to {url}"
+            )
+        if url:
+            following = replace(request, url=url, accept=frozenset({200}))
+            page = transport.send(following, most)
+
+
+def check_length(found: Sized, most: int, attempted: str) -> None:
+    """Refuse a list that is longer than any that is of use.
+
+    Raises:
+        UnsupportedContent: It is.
+    """
+    if len(found) > most:
+        raise UnsupportedContent(
+            f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
+        )
 
 
 def next_page(url: str, link: str) -> str | None:
@@ -30,6 +84,14 @@ def next_page(url: str, link: str) -> str | None:
             path = f"/{parts.path.lstrip('/')}"
             return f"{path}?{parts.query}" if parts.query else path
     return None
+
+
+def _following(url: str, page: Response, attempted: str) -> str | None:
+    link = page.headers.get("Link", "")
+    try:
+        return next_page(url, link)
+    except ValueError as error:
+        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
 
 
 def _relations(parameters: str) -> Iterator[str]:

@@ -255,7 +255,7 @@ def test_a_list_without_end_ends_in_an_error(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many pages, each with another link, the list is given up as a whole."""
-    monkeypatch.setattr("promotion.registry.client._MOST_PAGES", 3)
+    monkeypatch.setattr("promotion.registry.pages._MOST_PAGES", 3)
     pages = [
         Answer(200, listed("a"), {"Link": f'<?page={number}>; rel="next"'}) for number in range(9)
     ]
