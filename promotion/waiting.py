@@ -100,7 +100,9 @@ def versions_waiting(gate: Gate, here: Iterable[str], there: Collection[str]) ->
     """
     absent = (tag for tag in here if tag not in there and not tag.startswith(_OF_A_DIGEST))
     may_leave = [tag for tag in absent if _may_leave(gate, tag)]
-    return may_leave if gate.order == "any" else _not_behind(may_leave, there)
+    if gate.order == "any" or not may_leave:
+        return may_leave
+    return _not_behind(may_leave, there)
 
 
 def waits_since(evidence: Evidence, image: Image) -> datetime | None:
