@@ -19,7 +19,15 @@ from werkzeug.exceptions import (
 from werkzeug.routing import Map, Rule, Submount
 from werkzeug.wrappers import Request, Response
 
-from dev.storage import Descriptor, Digest, Manifest, Refused, Repository, Upload
+from dev.storage import (
+    Descriptor,
+    Digest,
+    Manifest,
+    Refused,
+    Repository,
+    Upload,
+    repository_names,
+)
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -51,6 +59,7 @@ class Distribution:
         """Say which method answers on which path."""
         return [
             Rule("/v2/", methods=["GET"], endpoint=self.get_version),
+            Rule("/v2/_catalog", methods=["GET"], endpoint=self.list_repositories),
             Submount("/v2/<path:repository>", self._repository_rules()),
         ]
 
@@ -202,6 +211,11 @@ class Distribution:
         return Response(status=status, headers={"Location": location, "Range": received})
 
     # Lists
+
+    def list_repositories(self, request: Request) -> Response:
+        """List what was pushed to, a page at a time if the client says so."""
+        names, link = page(request, repository_names(self.root))
+        return json_response({"repositories": names}, headers=link)
 
     def list_tags(self, request: Request, repository: Repository) -> Response:
         """List the tags, a page at a time if the client says so."""

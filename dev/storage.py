@@ -349,6 +349,18 @@ class Repository:
         upload.commit(target)
 
 
+def repository_names(root: Path) -> list[str]:
+    """List the repositories that something was pushed to, in the order of their names."""
+    top = root / "repositories"
+    found = []
+    for folder, inside, _ in os.walk(top):
+        if "_manifests" in inside:
+            found.append(Path(folder).relative_to(top).as_posix())
+        # What begins so is a repository's content, and may be much.
+        inside[:] = [each for each in inside if not each.startswith("_")]
+    return sorted(found)
+
+
 def is_repository_name(name: str) -> bool:
     """Tell whether a repository may be called so."""
     return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None

@@ -1,19 +1,25 @@
-"""Artifact Registry beyond the images: how a repository is set up, and who may do what in it.
+"""Artifact Registry beyond single images: a repository's set-up, rights, and all that is in it.
 
     GET  https://artifactregistry.googleapis.com/v1/projects/P/locations/L/repositories/R
     POST https://artifactregistry.googleapis.com/v1/…:testIamPermissions
+    GET  https://artifactregistry.googleapis.com/v1/…/packages
+    GET  https://artifactregistry.googleapis.com/v1/…/packages/PACKAGE/tags
 
-Only ``promotion check --online`` asks, so Google's client library, a third of a second to load, is
-loaded when the first question is put. It speaks REST: no channel is left open.
+Only ``promotion check --online`` and evaluations ask, so Google's client library, a third of a
+second to load, is loaded when the first question is put. It speaks REST: no channel is left open.
+
+A package is what images of one name are in, and its name has the slashes of theirs. Tags are listed
+package by package: the list of all images (``dockerImages``) would be shorter by requests, but has
+an entry for each piece of evidence too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -25,10 +31,11 @@ from promotion.errors import (
     PromotionError,
     RegistryRefused,
     RegistryUnavailable,
+    UnsupportedContent,
 )
 from promotion.registry.credentials import Anonymous, Credentials, secret_of
 from promotion.registry.google import GoogleDefault
-from promotion.registry.reference import Repository, is_loopback
+from promotion.registry.reference import Digest, Repository, is_loopback, is_tag, parse_digest
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -42,6 +49,9 @@ ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
 _ENDPOINT = "https://artifactregistry.googleapis.com"
 _SECONDS = 30.0
 _LONGEST_EXPLANATION = 300
+_PAGE = 1_000
+# Past this a list is a fault: it ends in an error, and is never cut.
+_MOST_PAGES = 1_000
 _HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
 
 # Google's tokens are had by the names of its registries; any of them is good for the API as well.
@@ -73,6 +83,12 @@ class RepositoryName(msgspec.Struct, frozen=True):
                 " write LOCATION-docker.pkg.dev/PROJECT/REPOSITORY"
             )
         return cls(project, host[1], names[0])
+
+    @property
+    def address(self) -> str:
+        """What the references of its images begin with, ``HOST/PROJECT/REPOSITORY``."""
+        project = self.project.replace(":", "/")
+        return f"{self.location}-docker.pkg.dev/{project}/{self.name}"
 
     def __str__(self) -> str:
         return f"projects/{self.project}/locations/{self.location}/repositories/{self.name}"
@@ -129,6 +145,22 @@ class ArtifactRegistry(Protocol):
             NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As for ``describe``.
         """
 
+    def packages(self, name: RepositoryName) -> list[str]:
+        """The names of all images of a repository, each the rest of a path, such as ``prod/shop``.
+
+        Raises:
+            UnsupportedContent: The list does not end.
+            NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As for ``describe``.
+        """
+
+    def tags(self, name: RepositoryName, packages: Sequence[str]) -> dict[str, dict[str, Digest]]:
+        """The tags of some packages of a repository, and what they name; by package.
+
+        Raises:
+            UnsupportedContent, NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As for
+                ``packages``.
+        """
+
 
 class GoogleArtifactRegistry:
     """Asks Google's API, as one identity."""
@@ -156,6 +188,34 @@ class GoogleArtifactRegistry:
         with self._asked(f"Could not ask for the rights on {name}") as client:
             answer = client.test_iam_permissions(request=question, timeout=_SECONDS)
         return frozenset(answer.permissions)
+
+    def packages(self, name: RepositoryName) -> list[str]:
+        """The names of all images of a repository.
+
+        Raises:
+            UnsupportedContent, NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the
+                protocol says.
+        """
+        attempted = f"Could not list the packages of {name}"
+        with self._asked(attempted) as client:
+            question = {"parent": str(name), "page_size": _PAGE}
+            listed = client.list_packages(request=question, timeout=_SECONDS)
+            return [
+                unquote(package.name.rpartition("/packages/")[2])
+                for page in _bounded(listed.pages, attempted)
+                for package in page.packages
+            ]
+
+    def tags(self, name: RepositoryName, packages: Sequence[str]) -> dict[str, dict[str, Digest]]:
+        """The tags of some packages, one after the other, over one connection.
+
+        Raises:
+            UnsupportedContent, NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the
+                protocol says.
+        """
+        attempted = f"Could not list the tags in {name}"
+        with self._asked(attempted) as client:
+            return {package: _tags(client, name, package, attempted) for package in packages}
 
     @contextmanager
     def _asked(self, attempted: str) -> Iterator[ArtifactRegistryClient]:
@@ -210,6 +270,35 @@ def artifact_registry(environment: Mapping[str, str], fetch: Fetch) -> GoogleArt
 def is_artifact_registry(host: str) -> bool:
     """Whether a host is Artifact Registry's own, by whose paths projects are known."""
     return host.endswith(".pkg.dev")
+
+
+def _tags(
+    client: ArtifactRegistryClient, name: RepositoryName, package: str, attempted: str
+) -> dict[str, Digest]:
+    question = {"parent": f"{name}/packages/{quote(package, safe='')}", "page_size": _PAGE}
+    listed = client.list_tags(request=question, timeout=_SECONDS)
+    return {
+        tag: digest
+        for page in _bounded(listed.pages, attempted)
+        for each in page.tags
+        for tag, digest in _tag(each)
+    }
+
+
+def _tag(listed: types.Tag) -> Iterator[tuple[str, Digest]]:
+    """The tag and what it names, unless no image can be named so."""
+    tag = unquote(listed.name.rpartition("/tags/")[2])
+    with suppress(BadReference):
+        digest = parse_digest(unquote(listed.version.rpartition("/versions/")[2]))
+        if is_tag(tag):
+            yield tag, digest
+
+
+def _bounded(pages: Iterable[Any], attempted: str) -> Iterator[Any]:
+    for number, page in enumerate(pages):
+        if number == _MOST_PAGES:
+            raise UnsupportedContent(f"{attempted}: it does not end after {number:,} pages")
+        yield page
 
 
 def _description(repository: types.Repository) -> Description:

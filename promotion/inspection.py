@@ -124,7 +124,7 @@ def _in_artifact_registry(name: RepositoryName, registry: ArtifactRegistry) -> l
     try:
         description = registry.describe(name)
     except PromotionError as error:
-        return [_failed(_address(name), "exists", error, _way_in(name, error))]
+        return [_failed(name.address, "exists", error, _way_in(name, error))]
     return [*_set_up(name, description), *_rights(name, registry)]
 
 
@@ -136,7 +136,7 @@ def _way_in(name: RepositoryName, error: PromotionError) -> str:
 
 def _set_up(name: RepositoryName, description: Description) -> list[Check]:
     return [
-        Check(_address(name), "exists", State.OK, f"{name.location}, project {name.project}"),
+        Check(name.address, "exists", State.OK, f"{name.location}, project {name.project}"),
         _format(name, description),
         _mode(name, description),
         _immutable_tags(name, description),
@@ -145,21 +145,21 @@ def _set_up(name: RepositoryName, description: Description) -> list[Check]:
 
 
 def _format(name: RepositoryName, description: Description) -> Check:
-    check = partial(Check, _address(name), "format")
+    check = partial(Check, name.address, "format")
     if description.format == "DOCKER":
         return check(State.OK, description.format)
     return check(State.ERROR, f"{description.format}, which holds no images", _replace(name))
 
 
 def _mode(name: RepositoryName, description: Description) -> Check:
-    check = partial(Check, _address(name), "mode")
+    check = partial(Check, name.address, "mode")
     if description.mode == "STANDARD_REPOSITORY":
         return check(State.OK, description.mode)
     return check(State.ERROR, f"{description.mode}, which cannot be written", _replace(name))
 
 
 def _immutable_tags(name: RepositoryName, description: Description) -> Check:
-    check = partial(Check, _address(name), "immutable tags")
+    check = partial(Check, name.address, "immutable tags")
     if description.immutable_tags:
         return check(State.OK, "no tag can be moved or deleted")
     remedy = _gcloud("update", name, "--immutable-tags")
@@ -167,7 +167,7 @@ def _immutable_tags(name: RepositoryName, description: Description) -> Check:
 
 
 def _cleanup(name: RepositoryName, description: Description) -> Check:
-    check = partial(Check, _address(name), "cleanup policies")
+    check = partial(Check, name.address, "cleanup policies")
     policies = _deleting_untagged(description)
     if not policies:
         return check(State.OK, "none deletes what has no tag")
@@ -190,7 +190,7 @@ def _rights(name: RepositoryName, registry: ArtifactRegistry) -> list[Check]:
     try:
         granted = registry.granted(name, (*READING, *WRITING))
     except PromotionError as error:
-        return [_failed(_address(name), "rights", error, _way_in(name, error))]
+        return [_failed(name.address, "rights", error, _way_in(name, error))]
     # One command is enough where both are missing: who may write may read.
     role = _READER if granted.issuperset(WRITING) else _WRITER
     return [
@@ -200,7 +200,7 @@ def _rights(name: RepositoryName, registry: ArtifactRegistry) -> list[Check]:
 
 
 def _right(name: RepositoryName, what: str, missing: Sequence[str], role: str) -> Check:
-    check = partial(Check, _address(name), what)
+    check = partial(Check, name.address, what)
     if not missing:
         return check(State.OK, "this identity may")
     return check(State.ERROR, f"this identity lacks {', '.join(missing)}", _grant(name, role))
@@ -223,10 +223,6 @@ def _replace(name: RepositoryName) -> str:
 def _gcloud(verb: str, name: RepositoryName, *options: str) -> str:
     place = ("--project", name.project, "--location", name.location)
     return shlex.join(["gcloud", "artifacts", "repositories", verb, name.name, *place, *options])
-
-
-def _address(name: RepositoryName) -> str:
-    return f"{name.location}-docker.pkg.dev/{name.project.replace(':', '/')}/{name.name}"
 
 
 # Registries elsewhere

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from promotion import control_log
 from promotion.attribution import running_at
-from promotion.errors import BadMessage, BadReference
+from promotion.errors import BadMessage, BadReference, PromotionError, Retryable
 from promotion.events import Event
 from promotion.evidence.alert import Alert
 from promotion.evidence.store import EvidenceStore
+from promotion.inventory import Inventory
 from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
@@ -20,11 +21,9 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signals import Evaluate, Incident
+from promotion.waiting import waiting_in
 
 _logger = logging.getLogger(__name__)
-
-FindWaiting = Callable[[Pipeline, Stage], Iterable[tuple[Reference, Digest]]]
-"""Finds the images that wait in a stage."""
 
 
 class Lookout:
@@ -36,7 +35,7 @@ class Lookout:
         transport: Transport,
         store: EvidenceStore,
         promoter: Promoter,
-        find_waiting: FindWaiting,
+        inventory: Callable[[], Inventory],
         again: Topic | None,
     ) -> None:
         """Put it together.
@@ -46,14 +45,14 @@ class Lookout:
             transport: For requests to their registries.
             store: Reads and writes statements.
             promoter: Looks at an image.
-            find_waiting: Finds those that wait.
+            inventory: Tells what stages hold, as of now.
             again: Takes a message for each of them; None to look at them one after another.
         """
         self._pipelines = pipelines
         self._transport = transport
         self._store = store
         self._promoter = promoter
-        self._find_waiting = find_waiting
+        self._inventory = inventory
         self._again = again
 
     def incident(self, incident: Incident) -> None:
@@ -81,11 +80,9 @@ class Lookout:
         if request.image and request.digest:
             self._promoter.look_again(request.image, request.digest)
             return
-        for image, digest in self._waiting(request.pipeline):
-            if self._again:
-                self._again.publish(look_at(image, digest))
-            else:
-                self._promoter.look_again(image, digest)
+        failures = list(self._look_at_all_that_wait(request.pipeline))
+        for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
+            raise failure
 
     def _admit(self, subscription: str) -> None:
         wanted = self._pipelines.signals
@@ -130,12 +127,23 @@ class Lookout:
         alert = _alert(pipeline, stage, str(stage.repository), incident)
         control_log.state(control, alert, self._store)
 
-    def _waiting(self, pipeline_name: str) -> Iterator[tuple[Reference, Digest]]:
+    def _look_at_all_that_wait(self, pipeline_name: str) -> Iterator[PromotionError]:
+        """Have each of them looked at; what fails is returned, so as not to hold up the others."""
+        inventory = self._inventory()
         for pipeline in self._pipelines.pipelines:
             if pipeline_name in ("", pipeline.name):
                 for stage in pipeline.stages.values():
-                    if stage.gate:
-                        yield from self._find_waiting(pipeline, stage)
+                    try:
+                        self._look_at_what_waits(pipeline, stage, inventory)
+                    except PromotionError as error:
+                        yield error
+
+    def _look_at_what_waits(self, pipeline: Pipeline, stage: Stage, inventory: Inventory) -> None:
+        for waiting in waiting_in(pipeline, stage, self._transport, inventory):
+            if self._again:
+                self._again.publish(look_at(waiting.image, waiting.digest))
+            else:
+                self._promoter.look_again(waiting.image, waiting.digest)
 
 
 def look_at(image: Reference, digest: Digest) -> Event:

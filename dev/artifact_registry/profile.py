@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 import msgspec
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import Rule, Submount
 from werkzeug.wrappers import Request, Response
 
@@ -147,6 +148,10 @@ class Profile(Distribution):
         lists = self._lists_to_miss.get(descriptor.digest, 0)
         self._lists_to_miss[descriptor.digest] = max(lists - 1, 0)
         return lists > 0
+
+    def list_repositories(self, _: Request) -> Response:
+        """There is no such list: Google's API has one of its own."""
+        raise NotFound
 
     def list_tags(self, request: Request, repository: Repository) -> Response:
         """List the tags, what they name, and the repositories below."""

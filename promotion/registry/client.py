@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -13,7 +13,7 @@ from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, Uns
 from promotion.registry.answers import is_web_page, listed_tags, media_type
 from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
-from promotion.registry.pages import pages
+from promotion.registry.pages import LONGEST_PAGE, all_pages, check_length
 from promotion.registry.reference import (
     Digest,
     Reference,
@@ -33,7 +33,6 @@ LARGEST_MANIFEST = 4 * 1024 * 1024
 
 _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _PIECE = 256 * 1024
-_LONGEST_LIST = 16 * 1024 * 1024
 _FOUND_OR_NOT = frozenset({200, 404})
 _WRITTEN = frozenset({200, 201})
 # Registries without the referrers API know neither the path nor, some of them, a digest there.
@@ -153,7 +152,7 @@ class RepositoryClient:
         found: list[Descriptor] = []
         for page in self._pages(path, first, attempted, LARGEST_MANIFEST):
             found += index_entries(Manifest("", digest_of(page.content), page.content))
-            _check_length(found, _MOST_REFERRERS, attempted)
+            check_length(found, _MOST_REFERRERS, attempted)
         return found
 
     def tags(self) -> list[str]:
@@ -164,13 +163,13 @@ class RepositoryClient:
         """
         path = "tags/list"
         attempted = f"list the tags of {self.repository}"
-        first = self._ask("GET", path, attempted, _LONGEST_LIST, accept=_FOUND_OR_NOT)
+        first = self._ask("GET", path, attempted, LONGEST_PAGE, accept=_FOUND_OR_NOT)
         if first.status == 404:
             return []
         found: list[str] = []
-        for page in self._pages(path, first, attempted, _LONGEST_LIST):
+        for page in self._pages(path, first, attempted, LONGEST_PAGE):
             found += listed_tags(page)
-            _check_length(found, _MOST_TAGS, attempted)
+            check_length(found, _MOST_TAGS, attempted)
         return found
 
     def has_blob(self, digest: Digest) -> bool:
@@ -301,10 +300,7 @@ class RepositoryClient:
         return answer.headers["Location"]
 
     def _pages(self, path: str, first: Response, attempted: str, most: int) -> Iterator[Response]:
-        def ask(url: str) -> Response:
-            return self._ask("GET", url, attempted, most)
-
-        return pages(first, self._path(path), ask, attempted)
+        return all_pages(self._request("GET", path, attempted), first, self.transport, most)
 
     def _ask(
         self, method: str, path: str, attempted: str, most: int = 64 * 1024, **more: Any
@@ -379,10 +375,3 @@ def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) ->
             raise no_answer(request, TimeoutError())
     except HTTPError as error:
         raise no_answer(request, error, "broke off") from error
-
-
-def _check_length(found: Sized, most: int, attempted: str) -> None:
-    if len(found) > most:
-        raise UnsupportedContent(
-            f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
-        )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sized
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from promotion.errors import UnsupportedContent
-from promotion.registry.transport import Response
+from promotion.registry.transport import Request, Response, Transport
+
+LONGEST_PAGE = 16 * 1024 * 1024
+"""The bytes that a page of names may have."""
 
 # Past this a list is a registry's fault or an attack: it ends in an error, and is never cut.
 _MOST_PAGES = 1_000
@@ -19,42 +23,51 @@ _LINK = re.compile(rf"<([^<>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:{_VALUE}))?)*)"
 _PARAMETER = re.compile(rf";\s*([^\s=;,]+)\s*=\s*({_VALUE})")
 
 
-def pages(
-    first: Response, url: str, ask: Callable[[str], Response], attempted: str
+def all_pages(
+    request: Request, first: Response, transport: Transport, most: int
 ) -> Iterator[Response]:
-    """The first page of a list, and those that follow it.
+    """The first page of a list, and those that follow it, each of at most so many bytes.
 
     Args:
-        first: The first page.
-        url: Where it is.
-        ask: Reads the page at another place on the same host.
-        attempted: What the list is for, in words that complete "Could not …".
+        request: What the first page was the answer to.
+        first: That page.
+        transport: Sends the requests for the others.
+        most: The bytes that each of them may have.
 
     Raises:
         NotFound: A page that should follow is not there.
-        UnsupportedContent: They lead in a circle, to nothing that is a URL, or do not end.
+        UnsupportedContent: They lead in a circle, or do not end.
     """
-    page, read = first, {url}
-    yield page
-    while following := _following(url, page, attempted):
-        if following in read or len(read) == _MOST_PAGES:
-            raise UnsupportedContent(
-                f"Could not {attempted}: after {len(read)} pages the list goes on to {following}"
-            )
-        url, page = following, ask(following)
+    url: str | None = request.url
+    page = first
+    read: set[str] = set()
+    while url:
         read.add(url)
         yield page
+        url = _following(url, page, request.attempted)
+        if url in read or len(read) == _MOST_PAGES:
+            raise UnsupportedContent(
+                f"Could not {request.attempted}: after {len(read)} pages {request.host} goes on"
+                f" to {url}"
+            )
+        if url:
+            following = replace(request, url=url, accept=frozenset({200}))
+            page = transport.send(following, most)
 
 
-def _following(url: str, page: Response, attempted: str) -> str | None:
-    link = page.headers.get("Link", "")
-    try:
-        return _next_page(url, link)
-    except ValueError as error:
-        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
+def check_length(found: Sized, most: int, attempted: str) -> None:
+    """Refuse a list that is longer than any that is of use.
+
+    Raises:
+        UnsupportedContent: It is.
+    """
+    if len(found) > most:
+        raise UnsupportedContent(
+            f"Could not {attempted}: there are more than {most:,}; remove those that are not needed"
+        )
 
 
-def _next_page(url: str, link: str) -> str | None:
+def next_page(url: str, link: str) -> str | None:
     """Where the page is that follows, on the same host.
 
     Args:
@@ -71,6 +84,14 @@ def _next_page(url: str, link: str) -> str | None:
             path = f"/{parts.path.lstrip('/')}"
             return f"{path}?{parts.query}" if parts.query else path
     return None
+
+
+def _following(url: str, page: Response, attempted: str) -> str | None:
+    link = page.headers.get("Link", "")
+    try:
+        return next_page(url, link)
+    except ValueError as error:
+        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
 
 
 def _relations(parameters: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class _NoNetwork:
+class NoNetwork:
     """Stands for the network of a promoter that has no use for one."""
 
     def __call__(
@@ -35,7 +35,7 @@ class _NoNetwork:
 
 def evidence_store(pipelines: Pipelines) -> EvidenceStore:
     """The store that reads and writes statements as promotion.yaml says."""
-    return EvidenceStore(*signing.signer_and_verifier(pipelines.signing, _NoNetwork()))
+    return EvidenceStore(*signing.signer_and_verifier(pipelines.signing, NoNetwork()))
 
 
 def promoter(
@@ -43,7 +43,7 @@ def promoter(
 ) -> Promoter:
     """A promoter that has just started."""
     pipelines = configuration.parse("promotion.yaml", text)
-    signer, _ = signing.signer_and_verifier(pipelines.signing, _NoNetwork())
+    signer, _ = signing.signer_and_verifier(pipelines.signing, NoNetwork())
     keys = signing.public_keys(pipelines.signing, signer)
     policy = PolicyKeeper(lambda: Policy(text.encode(), keys.encode()), now)
     return Promoter(pipelines, transport, topic, evidence_store(pipelines), policy, now)

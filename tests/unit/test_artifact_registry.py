@@ -758,6 +758,13 @@ def test_command_with_an_unknown_role(tmp_path: Path) -> None:
     assert (ended.returncode, "not a role: 'owner'" in ended.stderr) == (2, True)
 
 
+def test_there_is_no_catalog(serve: Serve, client: As) -> None:
+    """Which repositories there are is a question for Google's own API."""
+    operator = client(serve(), "operator")
+    operator.push_image(DESTINATION, "1.0")
+    assert operator.ask("GET", "/v2/_catalog").status == 404
+
+
 def test_skopeo(serve: Serve, client: As) -> None:
     """A client written by others finds its way: challenge, token, redirect, upload."""
     skopeo = shutil.which("skopeo")

@@ -354,6 +354,19 @@ def test_tag_pages(client: Client) -> None:
     assert pages == [["a", "b"], ["c", "d"], ["e"]]
 
 
+def test_catalog_pages(client: Client) -> None:
+    """Repositories that something was pushed to are listed, in the order of their names."""
+    for name in ("team/app", "app", "team", "z"):
+        client.push_image(name, "1.0")
+    client.begin("only/begun")
+    first = client.ask("GET", "/v2/_catalog?n=3")
+    assert first.json() == {"repositories": ["app", "team", "team/app"]}
+    link = re.fullmatch(r'<(.+)>; rel="next"', first.headers["Link"])
+    assert link
+    rest = client.ask("GET", link[1])
+    assert (rest.json(), "Link" in rest.headers) == ({"repositories": ["z"]}, False)
+
+
 def test_tags_of_no_repository(client: Client) -> None:
     """A repository is known once something was pushed to it."""
     answer = client.ask("GET", "/v2/app/tags/list")

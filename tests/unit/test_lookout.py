@@ -11,15 +11,17 @@ import pytest
 
 from dev.stack import three_stages
 from promotion import configuration, control_log
+from promotion.artifact_registry import artifact_registry
 from promotion.errors import BadMessage
 from promotion.evidence.attested import Evidence
+from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
 from promotion.messages import Deployed
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.signals import Evaluate, Incident
-from tests.unit.promoting import evidence_store, promoter
+from tests.unit.promoting import NoNetwork, evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop
 
 SIGNALS = "projects/p/subscriptions/signals"
@@ -44,18 +46,14 @@ def look(shop: Shop) -> Look:
     text = three_stages(shop.near.host, shop.far.host)
     shop.written = f"{text}signals: {SIGNALS}\n"
 
-    def look(again: RecordedTopic | None = None, waiting: Digest | None = None) -> Lookout:
+    def look(again: RecordedTopic | None = None) -> Lookout:
         pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
-        started = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
-        image = Reference(shop.stage("fast-feedback").repository, "1.0")
-        found = [(image, waiting)] if waiting else []
-        store = evidence_store(pipelines)
         return Lookout(
             pipelines,
             shop.transport,
-            store,
-            started,
-            lambda _, stage: found if stage.name == "fast-feedback" else [],
+            evidence_store(pipelines),
+            promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now),
+            lambda: RegistryInventory(shop.transport, artifact_registry({}, NoNetwork())),
             again,
         )
 
@@ -166,7 +164,7 @@ def test_each_image_that_waits_gets_a_message_of_its_own(shop: Shop, look: Look)
     """So that none holds up another."""
     digest = shop.push().digest
     again = RecordedTopic()
-    look(again, waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED))
+    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED))
     (message,) = again.events
     assert json.loads(message.data) == {
         "evaluate": {"image": f"{shop.stage('fast-feedback').repository}:1.0", "digest": digest}
@@ -176,8 +174,8 @@ def test_each_image_that_waits_gets_a_message_of_its_own(shop: Shop, look: Look)
 def test_a_pipeline_can_be_looked_at_by_itself(shop: Shop, look: Look) -> None:
     """Schedules may differ."""
     again = RecordedTopic()
-    digest = shop.push().digest
-    look(again, waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="other"))
+    shop.push()
+    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="other"))
     assert again.events == []
 
 
@@ -188,5 +186,5 @@ def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> 
     digest = shop.push().digest
     shop.handle(shop.result(digest))
     shop.written = text
-    look(waiting=digest).evaluate(Evaluate(SIGNALS, PUBLISHED))
+    look().evaluate(Evaluate(SIGNALS, PUBLISHED))
     assert shop.stage("extended-test").resolve("1.0") == digest
