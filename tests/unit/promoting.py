@@ -30,6 +30,7 @@ class NoNetwork:
         headers: Mapping[str, str],  # noqa: ARG002 - the protocol's parameter
         body: bytes | None,  # noqa: ARG002
     ) -> Answer:
+        """Nothing may be asked."""
         raise AssertionError(f"{method} {url} was asked")
 
 
