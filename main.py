@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import flask
 import functions_framework
@@ -15,7 +18,17 @@ from cloudevents.http import CloudEvent
 from werkzeug.exceptions import HTTPException
 
 from promotion import configuration, delivery, gates, log, signing
-from promotion.errors import BadConfiguration, Retryable
+from promotion.errors import (
+    BadConfiguration,
+    BadMessage,
+    BadReference,
+    NotFound,
+    NotIdentified,
+    PromotionError,
+    RegistryRefused,
+    Retryable,
+    TagMoved,
+)
 from promotion.evidence.store import EvidenceStore
 from promotion.pipeline import Pipelines
 from promotion.policy import Policy, PolicyKeeper
@@ -29,10 +42,25 @@ from promotion.registry.realm import trusted_realms
 from promotion.registry.transport import Transport
 from promotion.signing import Signer
 
+if TYPE_CHECKING:
+    from promotion.control import Control
+    from promotion.identity import Identification
+
 _logger = logging.getLogger("promotion")
 
 
-def _receiver(environment: Mapping[str, str]) -> Receiver:
+@dataclass(frozen=True)
+class _Deployment:
+    """What both entry points work with."""
+
+    pipelines: Pipelines
+    connections: Connections
+    transport: Transport
+    store: EvidenceStore
+    policy: PolicyKeeper
+
+
+def _deployment(environment: Mapping[str, str]) -> _Deployment:
     file = Path(environment.get("PROMOTION_CONFIG", "promotion.yaml"))
     pipelines = configuration.load(file)
     gates.check_supported(pipelines)
@@ -42,12 +70,22 @@ def _receiver(environment: Mapping[str, str]) -> Receiver:
         _logger.warning(
             "%s has no signing: whoever can write to a stage's repository can open its gate", file
         )
-    promoter = Promoter(
+    return _Deployment(
         pipelines,
+        connections,
         _transport(environment, connections),
-        topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
         EvidenceStore(signer, verifier),
         PolicyKeeper(partial(_policy, file.read_bytes(), pipelines, signer)),
+    )
+
+
+def _receiver(deployment: _Deployment, environment: Mapping[str, str]) -> Receiver:
+    promoter = Promoter(
+        deployment.pipelines,
+        deployment.transport,
+        topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
+        deployment.store,
+        deployment.policy,
         seconds=_number(environment, "PROMOTION_ATTEMPT_SECONDS", "540"),
     )
     return Receiver(
@@ -74,20 +112,49 @@ def _number(environment: Mapping[str, str], name: str, default: str) -> int:
     return int(text)
 
 
+# Imports of what only people's decisions need stay inside: they would slow down every message.
+@cache
+def _control() -> Control:
+    from promotion.control import Control
+
+    signals = os.environ.get("PROMOTION_SIGNALS_TOPIC", "")
+    return Control(
+        _DEPLOYMENT.pipelines,
+        _DEPLOYMENT.transport,
+        _DEPLOYMENT.store,
+        topic(signals) if signals else None,
+    )
+
+
+@cache
+def _identification() -> Identification:
+    from promotion.identity import GoogleToken, NamedAuthor
+
+    if _IN_DEVELOPMENT:
+        return NamedAuthor()
+    audiences = os.environ.get("PROMOTION_CONTROL_AUDIENCE", "").split()
+    if not audiences:
+        raise BadConfiguration(
+            "PROMOTION_CONTROL_AUDIENCE is not set: give the URL of this service, for which"
+            " identity tokens are made"
+        )
+    return GoogleToken(_DEPLOYMENT.connections.fetch, audiences)
+
+
 log.configure(
     log.StructuredFormatter() if "K_SERVICE" in os.environ else log.ReadableFormatter(),
     os.environ.get("LOG_LEVEL", "INFO"),
 )
+_IN_DEVELOPMENT = os.environ.get("PROMOTION_DEV") == "1"
 try:
-    _RECEIVER = _receiver(os.environ)
+    _DEPLOYMENT = _deployment(os.environ)
+    _RECEIVER = _receiver(_DEPLOYMENT, os.environ)
+    if os.environ.get("FUNCTION_TARGET") == "control":
+        _identification()
 except BadConfiguration as error:
     _logger.critical("The configuration is wrong, so nothing is started:\n%s", error)
     sys.exit(1)
-_TAKE = (
-    delivery.development_delivery
-    if os.environ.get("PROMOTION_DEV") == "1"
-    else delivery.wrapped_push
-)
+_TAKE = delivery.development_delivery if _IN_DEVELOPMENT else delivery.wrapped_push
 
 
 @functions_framework.cloud_event
@@ -123,3 +190,45 @@ def _answer(request: flask.Request) -> flask.Response:
             _logger.warning("to be delivered again: %s", error)
             return flask.Response("Deliver it again\n", 503)
     return flask.Response("OK\n", 200)
+
+
+_STATUSES: tuple[tuple[type[PromotionError], int], ...] = (
+    (BadMessage, 400),
+    (BadReference, 400),
+    (NotIdentified, 401),
+    (NotFound, 404),
+    (TagMoved, 409),
+    (RegistryRefused, 503),
+    (Retryable, 503),
+    (PromotionError, 500),
+)
+
+
+@functions_framework.http
+def control(request: flask.Request) -> flask.Response:
+    """Take a person's decision, as JSON; the answer says what was stated, or what is wrong."""
+    if request.method != "POST":
+        return _json(405, {"error": "Send a decision with POST"}, Allow="POST")
+    headers = dict(request.headers)
+    with log.scope(**log.trace_fields(headers, os.environ.get("GOOGLE_CLOUD_PROJECT", ""))):
+        try:
+            return _decided(headers, request.get_data())
+        except PromotionError as error:
+            status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+            _logger.log(logging.ERROR if status == 500 else logging.WARNING, "refused: %s", error)
+            return _json(status, {"error": str(error)})
+
+
+def _decided(headers: Mapping[str, str], body: bytes) -> flask.Response:
+    import msgspec
+
+    from promotion import decision
+
+    asked = decision.parse(body)
+    author = _identification().author(headers, asked.author)
+    return _json(200, msgspec.to_builtins(_control().decide(asked, author)))
+
+
+def _json(status: int, content: object, **headers: str) -> flask.Response:
+    body = json.dumps(content) + "\n"
+    return flask.Response(body, status, headers, mimetype="application/json")

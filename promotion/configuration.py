@@ -177,6 +177,21 @@ def parse(name: str, text: str) -> Pipelines:
     return result
 
 
+def duration(text: str) -> timedelta:
+    """The length of time that a number and a unit stand for.
+
+    Raises:
+        ValueError: They are something else, or longer than any that can be reckoned with.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write 90s, 30m, 4h or 2d")
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is longer than any time that can be reckoned with") from error
+
+
 def _raise_if(problems: list[str]) -> None:
     if problems:
         raise BadConfiguration("\n".join(problems))
@@ -365,11 +380,11 @@ class _Checker:
         return text
 
     def _duration(self, text: str, path: KeyPath) -> timedelta:
-        match = _DURATION.fullmatch(text)
-        if match is None:
-            self._problem(path, f"{text!r} is not a duration; write 90s, 30m, 4h or 2d")
+        try:
+            return duration(text)
+        except ValueError as error:
+            self._problem(path, str(error))
             return timedelta()
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
     def _freeze(self, written: FreezeWritten, path: KeyPath) -> Freeze:
         from_weekday, from_time = self._moment(written.from_, (*path, "from"))

@@ -6,7 +6,9 @@ PromotionError
 │   ├── BadMessage           not a message that this deployment takes
 │   ├── BadReference         not an image reference
 │   ├── CannotFinish         a blob that no attempt can bring over within its deadline
+│   ├── NotIdentified        a request that does not prove who sends it
 │   ├── RegistryRefused      the registry says that the request itself is wrong
+│   ├── TagMoved             a tag that names another digest than a person meant
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
@@ -47,8 +49,16 @@ class CannotFinish(Permanent):
     """A blob that no attempt can bring over within its deadline, at the speed it travels."""
 
 
+class NotIdentified(Permanent):
+    """A request that does not prove who sends it."""
+
+
 class RegistryRefused(Permanent):
     """The registry answered that the request itself is wrong, and would answer so again."""
+
+
+class TagMoved(Permanent):
+    """The tag that a person named an image by names another digest than was meant."""
 
 
 class UnsupportedContent(Permanent):

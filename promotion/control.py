@@ -1,0 +1,271 @@
+"""What becomes of a person's decision: a signed statement, and the image is judged again.
+
+What is decided about an image is attached to its digest, in the repository of its stage; what is
+decided about a stage, or a whole pipeline, is stated in the ``promotion-control`` repository of
+each stage that it is about.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from promotion import control_log, log
+from promotion.deadline import Deadline, current, keeping
+from promotion.decision import Decision
+from promotion.errors import (
+    BadMessage,
+    NotFound,
+    PromotionError,
+    PublishFailed,
+    Retryable,
+    TagMoved,
+)
+from promotion.events import Event
+from promotion.evidence.act import Act, Kind
+from promotion.evidence.attested import Evidence
+from promotion.evidence.store import EvidenceStore
+from promotion.pipeline import Image, Pipeline, Pipelines, Stage
+from promotion.publisher import Topic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Digest, Reference, Repository, parse_digest
+from promotion.registry.transport import Transport
+
+_logger = logging.getLogger(__name__)
+
+_SECONDS = 60
+
+_Thing = TypeVar("_Thing", Pipeline, Stage)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What was stated.
+
+    Attributes:
+        statements: The digests of the statements: one for an image or a stage; for a pipeline one
+            for each of its stages.
+        statement: The first of them.
+        subject: The image with its tag, or the stage, or the pipeline.
+        digest: The image's; "" where it is about no image.
+        stage: The stage that it holds for; "" for all.
+        evaluation_requested: Whether the image is being judged again at once.
+    """
+
+    action: Kind
+    statement: Digest
+    statements: Sequence[Digest]
+    author: str
+    subject: str
+    digest: str
+    pipeline: str
+    stage: str
+    reason: str
+    decided_at: datetime
+    expires_at: datetime | None
+    gates: Sequence[str]
+    to_stage: str
+    evaluation_requested: bool
+
+
+class Control:
+    """Gives people's decisions their effect; safe to share between threads.
+
+    Where there is no topic for signals, nothing is judged again at once.
+    """
+
+    def __init__(
+        self,
+        pipelines: Pipelines,
+        transport: Transport,
+        store: EvidenceStore,
+        signals: Topic | None,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._pipelines = pipelines
+        self._transport = transport
+        self._store = store
+        self._signals = signals
+        self._now = now
+
+    def decide(self, decision: Decision, author: str) -> Done:
+        """State what a person has decided.
+
+        Raises:
+            BadMessage, BadReference: It is about nothing that the configuration knows.
+            NotFound: There is no such image.
+            TagMoved: The tag names another digest than the decision does.
+            Retryable: It could not be stated, or not everywhere; it may be repeated.
+        """
+        with keeping(Deadline.after(_SECONDS)):
+            if decision.image:
+                done = self._about_image(decision, author)
+            else:
+                done = self._about_stages(decision, author)
+        _logger.info("%s of %s by %s: %s", done.action, done.subject, author, done.reason)
+        return done
+
+    def _about_image(self, decision: Decision, author: str) -> Done:
+        image, digest = self._image(decision)
+        stage = "" if decision.action is Kind.REVOKE else image.stage.name
+        act = self._act(decision, author, image.pipeline, stage, image.reference.repository)
+        log.note(pipeline=image.pipeline.name, image=str(image.reference))
+        signals = self._signals if decision.action is not Kind.HOLD else None
+        if signals:
+            signals.prepare()
+        repository = self._writer(image.reference.repository)
+        subject = _named(image.reference, digest, repository)
+        stated = self._store.attach(repository, subject, act, Evidence())
+        requested = signals is not None and _request_evaluation(
+            signals, image.reference, subject.digest
+        )
+        return _done(act, str(image.reference), [stated], subject.digest, requested)
+
+    def _about_stages(self, decision: Decision, author: str) -> Done:
+        pipeline = self._pipeline(decision.pipeline)
+        log.note(pipeline=pipeline.name)
+        stages = pipeline.stages
+        if decision.stage:
+            stages = {decision.stage: _stage(pipeline, decision.stage)}
+        acts = [
+            self._act(decision, author, pipeline, decision.stage, stage.repository)
+            for stage in stages.values()
+        ]
+        stated = self._state_all(acts, [stage.repository for stage in stages.values()])
+        subject = acts[0].subject if decision.stage else pipeline.name
+        return _done(acts[0], subject, stated)
+
+    def _state_all(self, acts: Sequence[Act], stages: Sequence[Repository]) -> list[Digest]:
+        """State it of every stage; one that is down does not keep the others from being held."""
+        stated: list[Digest] = []
+        failures: list[PromotionError] = []
+        for act, stage in zip(acts, stages, strict=True):
+            try:
+                repository = self._writer(control_log.repository_of(stage))
+                stated.append(control_log.state(repository, act, self._store))
+            except PromotionError as error:
+                failures.append(error)
+        if failures and stated:
+            raise Retryable(
+                f"Stated for {len(stated)} of {len(stages)} stages, so do it again: {failures[0]}"
+            ) from failures[0]
+        if failures:
+            raise failures[0]
+        return stated
+
+    def _act(
+        self, decision: Decision, author: str, pipeline: Pipeline, stage: str, subject: Repository
+    ) -> Act:
+        now = self._now()
+        return Act(
+            kind=decision.action,
+            pipeline=pipeline.name,
+            stage=stage,
+            subject=str(subject),
+            author=author,
+            reason=decision.reason,
+            decided_at=now,
+            expires_at=decision.expiry(now),
+            gates=decision.gates,
+            to_stage=decision.to_stage,
+        )
+
+    def _image(self, decision: Decision) -> tuple[Image, Digest | None]:
+        """The image that is meant, and the digest, if it is named."""
+        reference = Reference.parse(decision.image)
+        digest = parse_digest(decision.digest) if decision.digest else reference.digest
+        if reference.digest not in (None, digest):
+            raise BadMessage(f"{reference} and the field digest, {digest}, disagree")
+        image = self._pipelines.find(Reference(reference.repository, reference.tag))
+        _check_leads_on(decision, image.stage)
+        return image, digest
+
+    def _pipeline(self, name: str) -> Pipeline:
+        known = {each.name: each for each in self._pipelines.pipelines}
+        return _known("pipeline", name, known)
+
+    def _writer(self, repository: Repository) -> RepositoryClient:
+        scopes = (f"repository:{repository.path}:pull,push",)
+        return RepositoryClient(repository, self._transport, current(), scopes)
+
+
+def evaluation(image: Reference, digest: Digest) -> Event:
+    """The message that has an image judged again, by whoever takes signals."""
+    content = {"evaluate": {"image": str(image), "digest": digest}}
+    return Event(msgspec.json.encode(content), {})
+
+
+def _request_evaluation(signals: Topic, image: Reference, digest: Digest) -> bool:
+    """Have an image judged again; if that fails, it is found when the scheduler next looks."""
+    try:
+        signals.publish(evaluation(image, digest))
+    except PublishFailed as error:
+        _logger.warning("stated, but not judged again at once: %s", error)
+        return False
+    return True
+
+
+def _named(image: Reference, digest: Digest | None, repository: RepositoryClient) -> Manifest:
+    """What a tag names, which must be the digest, if one is given."""
+    found = repository.find(image.tag)
+    if found is None:
+        raise NotFound(f"{image} does not exist; check the name and the tag")
+    if digest not in (None, found.digest):
+        raise TagMoved(
+            f"{image} names {found.digest} now, not {digest}; look at what it is, and decide anew"
+        )
+    return found
+
+
+def _check_leads_on(decision: Decision, stage: Stage) -> None:
+    """What lets an image go must be about a stage that images go from, and to."""
+    if decision.action in (Kind.OVERRIDE, Kind.PROMOTE) and not stage.promotes_to:
+        raise BadMessage(f"Nothing leaves {stage.name}; name the image in an earlier stage")
+    if decision.to_stage and decision.to_stage not in stage.promotes_to:
+        raise BadMessage(
+            f"{stage.name} does not promote to {decision.to_stage!r},"
+            f" but to {', '.join(stage.promotes_to)}"
+        )
+
+
+def _stage(pipeline: Pipeline, name: str) -> Stage:
+    return _known(f"stage of {pipeline.name}", name, pipeline.stages)
+
+
+def _known(kind: str, name: str, known: Mapping[str, _Thing]) -> _Thing:
+    if name not in known:
+        raise BadMessage(f"There is no {kind} {name!r}; promotion.yaml knows {', '.join(known)}")
+    return known[name]
+
+
+def _done(
+    act: Act,
+    subject: str,
+    stated: Sequence[Digest],
+    digest: str = "",
+    evaluation_requested: bool = False,
+) -> Done:
+    return Done(
+        action=act.kind,
+        statement=stated[0],
+        statements=stated,
+        author=act.author,
+        subject=subject,
+        digest=digest,
+        pipeline=act.pipeline,
+        stage=act.stage,
+        reason=act.reason,
+        decided_at=act.decided_at,
+        expires_at=act.expires_at,
+        gates=act.gates,
+        to_stage=act.to_stage,
+        evaluation_requested=evaluation_requested,
+    )
