@@ -30,6 +30,7 @@ from promotion.errors import (
     TagMoved,
 )
 from promotion.evidence.store import EvidenceStore
+from promotion.lookout import Lookout
 from promotion.pipeline import Pipelines
 from promotion.policy import Policy, PolicyKeeper
 from promotion.promoter import Promoter
@@ -45,6 +46,7 @@ from promotion.signing import Signer
 if TYPE_CHECKING:
     from promotion.control import Control
     from promotion.identity import Identification
+    from promotion.inventory import Inventory
 
 _logger = logging.getLogger("promotion")
 
@@ -88,11 +90,30 @@ def _receiver(deployment: _Deployment, environment: Mapping[str, str]) -> Receiv
         deployment.policy,
         seconds=_number(environment, "PROMOTION_ATTEMPT_SECONDS", "540"),
     )
+    signals = environment.get("PROMOTION_SIGNALS_TOPIC", "")
+    lookout = Lookout(
+        deployment.pipelines,
+        deployment.transport,
+        deployment.store,
+        promoter,
+        partial(_inventory, deployment, environment),
+        topic(signals) if signals else None,
+    )
     return Receiver(
         promoter,
+        lookout,
         dead_letters=topic(environment.get("PROMOTION_DEAD_LETTER_TOPIC", "")),
         most_attempts=_number(environment, "PROMOTION_MAX_DELIVERY_ATTEMPTS", "100"),
     )
+
+
+def _inventory(deployment: _Deployment, environment: Mapping[str, str]) -> Inventory:
+    # Google's client is large, and needed by an evaluation alone.
+    from promotion.artifact_registry import artifact_registry
+    from promotion.inventory import RegistryInventory
+
+    google = artifact_registry(environment, deployment.connections.fetch)
+    return RegistryInventory(deployment.transport, google)
 
 
 def _policy(text: bytes, pipelines: Pipelines, signer: Signer) -> Policy:

@@ -25,10 +25,10 @@ from promotion.errors import (
     Retryable,
     TagMoved,
 )
-from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.evidence.store import EvidenceStore
+from promotion.messages import evaluation
 from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.publisher import Topic
 from promotion.registry.client import RepositoryClient
@@ -195,12 +195,6 @@ class Control:
     def _writer(self, repository: Repository) -> RepositoryClient:
         scopes = (f"repository:{repository.path}:pull,push",)
         return RepositoryClient(repository, self._transport, current(), scopes)
-
-
-def evaluation(image: Reference, digest: Digest) -> Event:
-    """The message that has an image judged again, by whoever takes signals."""
-    content = {"evaluate": {"image": str(image), "digest": digest}}
-    return Event(msgspec.json.encode(content), {})
 
 
 def _request_evaluation(signals: Topic, image: Reference, digest: Digest) -> bool:

@@ -15,21 +15,23 @@ from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline
 from promotion.errors import NotFound, RegistryRefused
 from promotion.events import Event
+from promotion.evidence.act import Act, Kind
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
-from promotion.judgement import Case, Judgement, check_counted, judge_again
+from promotion.judgement import Case, Judgement, check_counted, judge_again, stages_holding
+from promotion.pipeline import Image
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.copy import copy
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Repository
+from promotion.registry.reference import Digest, Repository
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.report import Way
 from promotion.registry.transport import Transport
 from promotion.turns import Turns
-from promotion.verdict import Decision, Verdict, basis_of
+from promotion.verdict import Decision, Finding, Verdict, basis_of
 
 _logger = logging.getLogger(__name__)
 
@@ -89,6 +91,26 @@ class Effects:
         if event:
             marks = self.writer(case.promotion.source.repository, case.source.deadline)
             self.announce(event, judgement.subject, marks)
+
+    def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
+        """Announce each decision by which an image was revoked in its stage, once.
+
+        Raises:
+            Retryable: Something could not be asked, announced or remembered.
+        """
+        place = self.writer(image.reference.repository, deadline)
+        evidence = self._store.read(digest, [place])
+        acts = [each for each in evidence.acts if _revokes(each.said, image)]
+        subject = place.find(digest) if acts else None
+        if subject is None:
+            return
+        here = image.as_it_stands(digest)
+        stages = stages_holding(image, digest, image.stage, place)
+        for act in acts:
+            message = f"revoked by {act.said.author}: {act.said.reason}"
+            finding = Finding(Decision.DENY, "revoked", message, basis=(act.basis,))
+            event = events.revoked(here, Verdict((finding,)), stages, act.basis.at)
+            self.announce(event, subject, place)
 
     def announce(self, event: Event, image: Manifest | None, marks: RepositoryClient) -> None:
         """Publish an event, unless a mark beside the image says that this has been done.
@@ -172,6 +194,14 @@ class Effects:
         self._topic.publish(event)
         if image:
             mark_announced(event_id, image, repository)
+
+
+def _revokes(act: Act, image: Image) -> bool:
+    return (
+        act.kind is Kind.REVOKE
+        and act.pipeline == image.pipeline.name
+        and act.subject == str(image.reference.repository)
+    )
 
 
 def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:

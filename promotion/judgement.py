@@ -96,14 +96,8 @@ class Case:
         Raises:
             Retryable: A registry failed.
         """
-        pipeline = self.image.pipeline
-        next_stage = pipeline.stages[self.promotion.to_stage]
-        further = [
-            stage
-            for stage in pipeline.stages.values()
-            if stage is next_stage or next_stage in pipeline.upstream_of(stage)
-        ]
-        return [stage.name for stage in further if self._is_in(stage)]
+        next_stage = self.image.pipeline.stages[self.promotion.to_stage]
+        return stages_holding(self.image, self.promotion.digest, next_stage, self.source)
 
     def records(self, there: Evidence, known: Evidence) -> list[PromotionRecord]:
         """The records of this promotion that still stand, the first one first.
@@ -122,10 +116,34 @@ class Case:
         ]
         return [each.said for each in records if gates.stands(each.said, known)]
 
-    def _is_in(self, stage: Stage) -> bool:
-        place = self.image.in_stage(stage)
-        client = RepositoryClient(place.repository, self.source.transport, self.source.deadline)
-        return client.resolve(place.tag) == self.promotion.digest
+
+def stages_holding(
+    image: Image, digest: Digest, first: Stage, reader: RepositoryClient
+) -> list[str]:
+    """The stages, from one stage on, in which an image's version names a digest.
+
+    Args:
+        image: The image, in any stage.
+        digest: What it should name.
+        first: The stage to begin with.
+        reader: Asks, as the identity and by the deadline that it has.
+
+    Raises:
+        Retryable: A registry failed.
+    """
+    pipeline = image.pipeline
+    further = [
+        stage
+        for stage in pipeline.stages.values()
+        if stage is first or first in pipeline.upstream_of(stage)
+    ]
+    places = [(stage.name, image.in_stage(stage)) for stage in further]
+    return [
+        name
+        for name, place in places
+        if RepositoryClient(place.repository, reader.transport, reader.deadline).resolve(place.tag)
+        == digest
+    ]
 
 
 def check_counted(stated: Digest, evidence: Evidence) -> None:

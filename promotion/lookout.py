@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from promotion import control_log
 from promotion.attribution import running_at
 from promotion.errors import BadMessage, BadReference, PromotionError, Retryable
-from promotion.events import Event
 from promotion.evidence.alert import Alert
 from promotion.evidence.store import EvidenceStore
 from promotion.inventory import Inventory
+from promotion.messages import evaluation
 from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
 from promotion.registry.client import RepositoryClient
-from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.reference import Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signals import Evaluate, Incident
 from promotion.waiting import waiting_in
@@ -141,15 +139,9 @@ class Lookout:
     def _look_at_what_waits(self, pipeline: Pipeline, stage: Stage, inventory: Inventory) -> None:
         for waiting in waiting_in(pipeline, stage, self._transport, inventory):
             if self._again:
-                self._again.publish(look_at(waiting.image, waiting.digest))
+                self._again.publish(evaluation(waiting.image, waiting.digest))
             else:
                 self._promoter.look_again(waiting.image, waiting.digest)
-
-
-def look_at(image: Reference, digest: Digest) -> Event:
-    """The message that has one image looked at again."""
-    content = {"evaluate": {"image": str(image), "digest": digest}}
-    return Event(msgspec.json.encode(content), {})
 
 
 def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:

@@ -195,6 +195,12 @@ def report(result: PlainResult) -> Event:
     return Event(data, attributes)
 
 
+def evaluation(image: Reference, digest: Digest) -> Event:
+    """The message that has an image judged again, by whoever takes signals."""
+    content = {"evaluate": {"image": str(image), "digest": digest}}
+    return Event(msgspec.json.encode(content), {})
+
+
 def _content(message: Message) -> Any:
     """The message's JSON; from inside, where the message is a structured CloudEvent."""
     attributes = {name.lower(): value for name, value in message.attributes.items()}

@@ -172,6 +172,18 @@ class Image(msgspec.Struct, frozen=True):
             for name in self.stage.promotes_to
         ]
 
+    def as_it_stands(self, digest: Digest) -> Promotion:
+        """What an event names that is about the image in its stage, and about no way out of it."""
+        return Promotion(
+            pipeline=self.pipeline.name,
+            image=self.name,
+            digest=digest,
+            from_stage=self.stage.name,
+            to_stage=self.stage.name,
+            source=self.reference,
+            destination=self.reference,
+        )
+
     def in_stage(self, stage: Stage) -> Reference:
         """The image's name in another stage of its pipeline."""
         path = f"{stage.repository.path}/{self.name}"

@@ -135,6 +135,7 @@ class Promoter:
         with keeping(Deadline.after(self._seconds)) as deadline:
             occasion = Occasion(reference, digest, self._now())
             self._see_to(image, occasion, None, gates, deadline)
+            self._effects.tell_revocations(image, digest, deadline)
 
     def _found(self, reference: Reference) -> Image:
         image = self._pipelines.find(reference)

@@ -13,16 +13,18 @@ from datetime import timedelta
 import pytest
 
 from dev.stack import three_stages
-from promotion import effects, policy
+from promotion import configuration, effects, policy
 from promotion.errors import EvidenceMissing, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, WOULD_PROMOTE, Event
+from promotion.events import DENIED, PROMOTED, REVOKED, WOULD_PROMOTE, Event
+from promotion.evidence.act import Act, Kind
+from promotion.evidence.attested import Evidence
 from promotion.messages import Outcome
 from promotion.registry import copy as engine
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Descriptor, Manifest
-from promotion.registry.reference import Digest, Repository
+from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.report import Copied
-from tests.unit.promoting import promoter
+from tests.unit.promoting import evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 
 SUITES = ("functional", "nft", "integration")
@@ -192,6 +194,7 @@ def test_a_failure_counts_in_every_later_stage(shop: Shop) -> None:
     shop.handle(shop.result(digest))
     failed = shop.result(digest, outcome=Outcome.FAILURE)
     told = shop.handle(replace(failed, finished_at=PUBLISHED + timedelta(seconds=1)))
+    assert kinds(told) == [REVOKED, DENIED]
     assert [(each.attributes["to_stage"], codes(each)) for each in told] == [
         ("extended-test", ["suite-failed"]),
         ("prod", ["suite-failed-upstream"]),
@@ -201,6 +204,44 @@ def test_a_failure_counts_in_every_later_stage(shop: Shop) -> None:
     repaired = replace(shop.result(digest), finished_at=PUBLISHED + timedelta(seconds=2))
     (event,) = shop.handle(repaired)
     assert (event.attributes["verdict"], event.attributes["to_stage"]) == ("PROMOTE", "prod")
+
+
+def test_a_failure_after_the_promotion_revokes_it_once(shop: Shop) -> None:
+    """The event names the stages that the image has reached; a repeat says nothing."""
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.handle(shop.result(digest, "extended-test", "extended"))
+    failed = replace(
+        shop.result(digest, outcome=Outcome.FAILURE), finished_at=PUBLISHED + timedelta(hours=1)
+    )
+    (event,) = [each for each in shop.handle(failed) if kinds([each]) == [REVOKED]]
+    assert json.loads(event.data)["stages"] == ["extended-test", "prod"]
+    assert shop.handle(failed) == []
+
+
+def test_a_revocation_by_a_person_is_told_once(shop: Shop) -> None:
+    """Of an image in its last stage too, with who has decided it, and why."""
+    image = shop.push("prod")
+    repository = shop.stage("prod")
+    act = Act(
+        Kind.REVOKE,
+        "shop",
+        "",
+        str(repository.repository),
+        "ann@example.com",
+        "it loses orders",
+        PUBLISHED,
+    )
+    store = evidence_store(configuration.parse("promotion.yaml", shop.promotion_yaml))
+    store.attach(repository, image, act, Evidence())
+    started = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
+    for _ in range(2):
+        started.look_again(Reference(repository.repository, "1.0"), image.digest)
+    (event,) = shop.topic.events
+    data = json.loads(event.data)
+    assert event.attributes["ce-type"] == REVOKED
+    assert data["findings"][0]["message"] == "revoked by ann@example.com: it loses orders"
+    assert data["stages"] == ["prod"]
 
 
 def test_a_suite_of_another_stage_moves_the_image_when_it_reports(shop: Shop) -> None:
