@@ -13,6 +13,7 @@ import msgspec
 
 from promotion import gates
 from promotion.deadline import NEVER, Deadline
+from promotion.errors import EvidenceMissing
 from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
@@ -21,7 +22,7 @@ from promotion.pipeline import Gate, Image, Promotion
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient, between
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Repository
+from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
 from promotion.verdict import Decision, Verdict
 
@@ -98,7 +99,22 @@ class Case:
             and each.said.from_stage == promotion.from_stage
             and each.said.destination == promotion.destination
         ]
-        return [each.said for each in records if gates.stands(each.said, known)]
+        return [each.said for each in records if gates.stands(self.image, each.said, known)]
+
+
+def check_counted(stated: Digest | None, evidence: Evidence) -> None:
+    """One's own statement must be among those that are read: only then none is missed.
+
+    Raises:
+        EvidenceMissing: It is not, though all that there are have been read.
+    """
+    if stated is None or evidence.overflow or evidence.holds(stated):
+        return
+    ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
+    raise EvidenceMissing(
+        f"The statement {stated} was attached, and is not among those that count;"
+        f" {'; '.join(ignored) or 'the registry does not list it yet'}"
+    )
 
 
 def _elsewhere(
@@ -123,16 +139,22 @@ class Judgement:
     subject: Manifest | None
 
 
-def can_leave(case: Case, store: EvidenceStore) -> bool:
+def can_leave(case: Case, store: EvidenceStore, stated: Digest | None) -> bool:
     """Whether the image is in its stage and waits for no statement; the next stage is not asked.
 
+    Args:
+        case: The image at its gate.
+        store: Reads the evidence.
+        stated: One's own statement, which must be among what is read; None if there is none.
+
     Raises:
-        Retryable: A registry failed.
+        Retryable: A registry failed, or does not list the statement yet.
     """
     promotion = case.promotion
     if case.source.resolve(promotion.version) != promotion.digest:
         return False
     evidence = store.read(promotion.digest, case.places)
+    check_counted(stated, evidence)
     standing = Standing(source=promotion.digest, destination=None)
     verdict = gates.decide(case.image, case.gate, promotion, evidence, standing)
     return verdict.decision is not Decision.WAIT

@@ -16,7 +16,6 @@ from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline, keeping
 from promotion.errors import (
     BadMessage,
-    EvidenceMissing,
     NotFound,
     PromotionError,
     RegistryRefused,
@@ -28,7 +27,7 @@ from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
-from promotion.judgement import Case, Judgement, can_leave, judge, judge_again
+from promotion.judgement import Case, Judgement, can_leave, check_counted, judge, judge_again
 from promotion.pipeline import Image, Pipelines
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
@@ -136,14 +135,13 @@ class Promoter:
         return None
 
     def _consider(self, case: Case, result: TestResult, stated: Digest | None) -> None:
-        if case.promotion.source != result.image and not can_leave(case, self._store):
+        if case.promotion.source != result.image and not can_leave(case, self._store, stated):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store)
-            if stated and not judgement.evidence.overflow:
-                _check_counted(stated, judgement.evidence)
+            check_counted(stated, judgement.evidence)
             if judgement.standing.source is None:
                 self._wait_for(str(case.promotion.source), result)
             verdict = judgement.verdict
@@ -160,7 +158,11 @@ class Promoter:
         if judgement.standing.destination is None:
             _copy(case, image, attachments)
         with self._turns.turn(str(case.promotion.destination)):
-            record = self._record(case, judgement, image)
+            there = self._store.read(image.digest, [case.destination])
+            if there.overflow:
+                overflow = gates.evidence_overflow(f"it in {case.promotion.to_stage}")
+                return Verdict((*judgement.verdict.findings, overflow))
+            record = self._record(case, judgement, image, there)
             judgement = judge_again(case, judgement, self._store)
             verdict = judgement.verdict
             if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
@@ -169,22 +171,24 @@ class Promoter:
                 self._announce(events.promoted(case.promotion, record), image, case.destination)
         return verdict
 
-    def _record(self, case: Case, judgement: Judgement, image: Manifest) -> PromotionRecord:
+    def _record(
+        self, case: Case, judgement: Judgement, image: Manifest, there: Evidence
+    ) -> PromotionRecord:
         """Attach the evidence and the promotion record to the image at its destination.
 
         Of several records, which only promoters in different processes can write, the first one
         counts, so that all of them announce the same.
         """
         digest, destination = case.promotion.digest, case.destination
-        there = self._store.read(digest, [destination])
         self._store.carry(judgement.evidence, digest, case.places, destination, there)
-        if not case.records(there, judgement.evidence):
-            self._keep_policy(case.next_stage, destination.deadline)
-            record = self._new_record(case, judgement.verdict)
-            stated = self._store.attach_record(destination, image, record, there)
-            there = self._store.read(digest, [destination])
-            _check_counted(stated, there)
-        return case.records(there, judgement.evidence)[0]
+        if records := case.records(there, judgement.evidence):
+            return records[0]
+        self._keep_policy(case.next_stage, destination.deadline)
+        record = self._new_record(case, judgement.verdict)
+        stated = self._store.attach_record(destination, image, record, there)
+        there = self._store.read(digest, [destination])
+        check_counted(stated, there)
+        return (*case.records(there, judgement.evidence), record)[0]
 
     def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
         promotion = case.promotion
@@ -270,16 +274,6 @@ def _run(image: Image, result: TestResult) -> SuiteRun:
         commit=result.commit,
         url=result.url,
     )
-
-
-def _check_counted(stated: Digest, evidence: Evidence) -> None:
-    """One's own statement must be among those that are read: only then none is missed."""
-    if not evidence.holds(stated):
-        ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
-        raise EvidenceMissing(
-            f"The statement {stated} was attached, and is not among those that count;"
-            f" {'; '.join(ignored) or 'the registry does not list it yet'}"
-        )
 
 
 def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
