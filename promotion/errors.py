@@ -10,6 +10,7 @@ PromotionError
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
+    ├── Contended            another process does the same at this moment
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
     ├── EvidenceMissing      a statement of one's own that would not count, or is not listed yet
@@ -61,6 +62,10 @@ class Retryable(PromotionError):
 
 class AccessDenied(Retryable):
     """The registry answered 401 or 403."""
+
+
+class Contended(Retryable):
+    """Another process does the same at this moment, and may be the one to finish it."""
 
 
 class ContentMismatch(Retryable):
