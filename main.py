@@ -68,6 +68,7 @@ def _deployment(environment: Mapping[str, str]) -> _Deployment:
     gates.check_supported(pipelines)
     connections = Connections()
     signer, verifier = signing.signer_and_verifier(pipelines.signing, connections.fetch)
+    signing.check_trusted(pipelines.signing, signer)
     if pipelines.signing is None:
         _logger.warning(
             "%s has no signing: whoever can write to a stage's repository can open its gate", file

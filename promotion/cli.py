@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from promotion import __version__, log
 from promotion.commands import check, copy, keygen, publish, status
 from promotion.errors import PromotionError
+from promotion.readable import readable
 
 
 def run() -> None:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         return options.command(options, environment) or 0
     except PromotionError as error:
-        print(f"promotion: {error}", file=sys.stderr)
+        print(f"promotion: {readable(str(error))}", file=sys.stderr)
         return 1
 
 

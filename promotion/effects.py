@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from promotion import events, gates, policy
 from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline
-from promotion.errors import NotFound, RegistryRefused
+from promotion.errors import Contended, NotFound, RegistryRefused
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
+from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
@@ -69,13 +70,25 @@ class Effects:
         if judgement.standing.destination is None:
             _copy(case, image, attachments)
         with self._turns.turn(str(case.promotion.destination)):
-            record = self._record(case, judgement, image)
-            judgement = judge_again(case, judgement, self._store, self._now())
-            verdict = judgement.verdict
-            if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
-                verdict = _set_tag(case, image, verdict)
-            if verdict.decision is Decision.PROMOTE:
-                self._announce(events.promoted(case.promotion, record), image, case.destination)
+            return self._record_and_tag(case, judgement, image)
+
+    def _record_and_tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
+        there = self._store.read(image.digest, [case.destination])
+        if there.overflow:
+            overflow = gates.evidence_overflow(f"it in {case.promotion.to_stage}")
+            return Verdict((*judgement.verdict.findings, overflow))
+        self._store.carry(judgement.evidence, image.digest, case.places, case.destination, there)
+        known = case.records(there, judgement.evidence)
+        records = known or self._record(case, judgement, image, there)
+        judgement = judge_again(case, judgement, self._store, self._now())
+        verdict = judgement.verdict
+        if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
+            verdict = _set_tag(case, image, verdict)
+        if verdict.decision is Decision.PROMOTE:
+            if not known:
+                _check_alone(case, records, image)
+            event = events.promoted(case.promotion, records[0])
+            self._announce(event, image, case.destination)
         return verdict
 
     def tell(self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime) -> None:
@@ -147,22 +160,20 @@ class Effects:
             return events.would_promote(case.promotion, verdict, at)
         return None
 
-    def _record(self, case: Case, judgement: Judgement, image: Manifest) -> PromotionRecord:
-        """Attach the evidence and the promotion record to the image at its destination.
+    def _record(
+        self, case: Case, judgement: Judgement, image: Manifest, there: Evidence
+    ) -> list[PromotionRecord]:
+        """Attach a promotion record to the image at its destination; all there are, in order.
 
         Of several records, which only promoters in different processes can write, the first one
         counts, so that all of them announce the same.
         """
-        digest, destination = case.promotion.digest, case.destination
-        there = self._store.read(digest, [destination])
-        self._store.carry(judgement.evidence, digest, case.places, destination, there)
-        if not case.records(there, judgement.evidence):
-            self.keep_policy(case.next_stage, destination.deadline)
-            record = self._new_record(case, judgement.verdict)
-            stated = self._store.attach(destination, image, record, there)
-            there = self._store.read(digest, [destination])
-            check_counted(stated, there)
-        return case.records(there, judgement.evidence)[0]
+        self.keep_policy(case.next_stage, case.destination.deadline)
+        record = self._new_record(case, judgement.verdict)
+        stated = self._store.attach(case.destination, image, record, there)
+        there = self._store.read(image.digest, [case.destination])
+        check_counted(stated, there)
+        return case.records(there, judgement.evidence) or [record]
 
     def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
         promotion = case.promotion
@@ -219,6 +230,20 @@ def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
             "referrers": len(copied.referrers),
         },
     )
+
+
+def _check_alone(case: Case, records: Sequence[PromotionRecord], image: Manifest) -> None:
+    """Leave the announcement to a later delivery where another process promotes the same.
+
+    Whoever writes a record last sees all, and cannot know which of them the others have seen. One
+    process at most sees its own alone, and announces that.
+    """
+    event_id = events.promoted_id(case.promotion)
+    if len(records) > 1 and not is_announced(event_id, image, case.destination):
+        raise Contended(
+            f"{case.promotion.destination} is promoted by another process at this moment, which may"
+            " announce it; the next delivery sees to it that this has been done"
+        )
 
 
 def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:

@@ -12,9 +12,10 @@ PromotionError
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
+    ├── Contended            another process does the same at this moment
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
-    ├── EvidenceMissing      a statement that was written, and does not count or is not listed yet
+    ├── EvidenceMissing      a statement of one's own that would not count, or is not listed yet
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
     ├── RegistryUnavailable  429, 5xx, time-out, no connection
@@ -73,6 +74,10 @@ class AccessDenied(Retryable):
     """The registry answered 401 or 403."""
 
 
+class Contended(Retryable):
+    """Another process does the same at this moment, and may be the one to finish it."""
+
+
 class ContentMismatch(Retryable):
     """Bytes arrived that do not have the digest or the length they should have."""
 
@@ -82,7 +87,7 @@ class DeadlineExceeded(Retryable):
 
 
 class EvidenceMissing(Retryable):
-    """A statement that was just written is not listed yet, or does not count."""
+    """A statement of one's own would not count, or is not listed yet."""
 
 
 class NotFound(Retryable):

@@ -76,16 +76,25 @@ def tag_conflict(promotion: Promotion, named: Digest) -> Finding:
     )
 
 
-def stands(record: PromotionRecord, evidence: Evidence) -> bool:
+def evidence_overflow(subject: str) -> Finding:
+    """The finding that more is attached to an image, named in words, than can be judged upon."""
+    return Finding(
+        Decision.WAIT,
+        "evidence-overflow",
+        f"more than {MOST} statements are attached to {subject}, so not all of them can be read",
+    )
+
+
+def stands(image: Image, record: PromotionRecord, evidence: Evidence) -> bool:
     """Whether no run that a promotion record rests on was followed by a failure of its suite."""
     inputs = frozenset(record.evidence)
-    runs = [run for run in evidence.runs if run.basis.attestation in inputs]
-    failures = [run for run in evidence.runs if not run.said.passed]
-    return not any(
-        _same_suite(run.said, failure.said) and failure.said.finished_at >= run.said.finished_at
-        for run in runs
-        for failure in failures
-    )
+    for suite in dict.fromkeys(image.pipeline.suites_up_to(image.stage)):
+        runs = _admitted(suite, _runs_of(image, suite, evidence))
+        failure = _newest([run for run in runs if not run.said.passed])
+        used = [run for run in runs if run.basis.attestation in inputs]
+        if failure and any(run.said.finished_at <= failure.said.finished_at for run in used):
+            return False
+    return True
 
 
 def check_supported(pipelines: Pipelines) -> None:
@@ -110,8 +119,7 @@ def _stated(
 ) -> Iterator[Finding]:
     """What follows from the statements; nothing does unless all of them have been read."""
     if evidence.overflow:
-        message = f"more than {MOST} statements are attached to it, so not all of them can be read"
-        yield Finding(Decision.WAIT, "evidence-overflow", message)
+        yield evidence_overflow("it")
         return
     yield from _entry(image, promotion, evidence)
     yield from _suites(image, gate, evidence)
@@ -176,11 +184,6 @@ def _runs_of(image: Image, suite: Suite, evidence: Evidence) -> Runs:
         and run.said.stage == suite.stage
         and run.said.repository == repository
     ]
-
-
-def _same_suite(one: SuiteRun, other: SuiteRun) -> bool:
-    same = (one.pipeline, one.stage, one.repository, one.suite)
-    return same == (other.pipeline, other.stage, other.repository, other.suite)
 
 
 def _admitted(suite: Suite, runs: Runs) -> Runs:

@@ -114,7 +114,22 @@ class Case:
             and each.said.from_stage == promotion.from_stage
             and each.said.destination == promotion.destination
         ]
-        return [each.said for each in records if gates.stands(each.said, known)]
+        return [each.said for each in records if gates.stands(self.image, each.said, known)]
+
+
+def check_counted(stated: Digest | None, evidence: Evidence) -> None:
+    """One's own statement must be among those that are read: only then none is missed.
+
+    Raises:
+        EvidenceMissing: It is not, though all that there are have been read.
+    """
+    if stated is None or evidence.overflow or evidence.holds(stated):
+        return
+    ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
+    raise EvidenceMissing(
+        f"The statement {stated} was attached, and is not among those that count;"
+        f" {'; '.join(ignored) or 'the registry does not list it yet'}"
+    )
 
 
 def stages_holding(
@@ -146,20 +161,6 @@ def stages_holding(
     ]
 
 
-def check_counted(stated: Digest, evidence: Evidence) -> None:
-    """One's own statement must be among those that are read: only then none is missed.
-
-    Raises:
-        EvidenceMissing: It is not.
-    """
-    if not evidence.holds(stated):
-        ignored = [f"{each.attestation} does not count: {each.reason}" for each in evidence.ignored]
-        raise EvidenceMissing(
-            f"The statement {stated} was attached, and is not among those that count;"
-            f" {'; '.join(ignored) or 'the registry does not list it yet'}"
-        )
-
-
 def _elsewhere(
     image: Image, transport: Transport, deadline: Deadline
 ) -> tuple[RepositoryClient, ...]:
@@ -188,17 +189,24 @@ class Judgement:
     subject: Manifest | None
 
 
-def can_leave(case: Case, store: EvidenceStore, now: datetime) -> bool:
+def can_leave(case: Case, store: EvidenceStore, stated: Digest | None, now: datetime) -> bool:
     """Whether the image is in its stage and waits for no statement; the next stage is not asked.
 
+    Args:
+        case: The image at its gate.
+        store: Reads the evidence.
+        stated: One's own statement, which must be among what is read; None if there is none.
+        now: The time.
+
     Raises:
-        Retryable: A registry failed.
+        Retryable: A registry failed, or does not list the statement yet.
     """
     promotion = case.promotion
     if case.source.resolve(promotion.version) != promotion.digest:
         return False
     standing = Standing(source=promotion.digest, destination=None)
-    _, known = _stated(case, store)
+    evidence, known = _stated(case, store)
+    check_counted(stated, evidence)
     return _decided(case, known, standing, now).decision is not Decision.WAIT
 
 

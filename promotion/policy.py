@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -29,6 +29,7 @@ _POLICY_TYPE = "application/yaml"
 _KEYS_TYPE = "application/x-pem-file"
 _TAG = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}")
 _LARGEST = 1024 * 1024
+_CLOCK_SKEW = timedelta(days=1)
 
 
 class _Artifact(msgspec.Struct):
@@ -120,15 +121,19 @@ def repository_of(stage: Repository) -> Repository:
     return Repository(stage.host, f"{stage.path}/{NAME}")
 
 
-def in_force(repository: RepositoryClient) -> tuple[str, Policy]:
+def in_force(
+    repository: RepositoryClient, now: Callable[[], datetime] = _now
+) -> tuple[str, Policy]:
     """The newest policy of a ``promotion-policy`` repository, and its tag.
+
+    A tag of a day that is yet to come is nobody's who keeps policies here.
 
     Raises:
         NotFound: It has none.
         UnsupportedContent: What is kept there is no policy.
         Retryable: It could not be read.
     """
-    tag = _newest_tag(repository)
+    tag = _newest_tag(repository, now())
     if not tag:
         raise NotFound(f"{repository.repository} holds no policy")
     return tag, read(repository, tag)
@@ -157,18 +162,22 @@ def read(repository: RepositoryClient, name: str) -> Policy:
 
 def _keep(policy: Policy, repository: RepositoryClient, now: datetime) -> None:
     digest = policy.manifest.digest
-    newest = _newest_tag(repository)
+    newest = _newest_tag(repository, now)
     if newest and repository.resolve(newest) == digest:
         return
     for content in (EMPTY, policy.text, policy.keys):
         if content:
             repository.put_blob(content)
-    moment = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    repository.put_manifest(policy.manifest, f"{moment}-{digest.partition(':')[2][:12]}")
+    repository.put_manifest(policy.manifest, f"{_moment(now)}-{digest.partition(':')[2][:12]}")
 
 
-def _newest_tag(repository: RepositoryClient) -> str:
-    return max((tag for tag in repository.tags() if _TAG.fullmatch(tag)), default="")
+def _newest_tag(repository: RepositoryClient, now: datetime) -> str:
+    tags = (tag for tag in repository.tags() if _TAG.fullmatch(tag))
+    return max((tag for tag in tags if tag < _moment(now + _CLOCK_SKEW)), default="")
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _content(repository: RepositoryClient, layer: Descriptor) -> bytes:

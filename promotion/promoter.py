@@ -191,14 +191,13 @@ class Promoter:
 
     def _consider(self, case: Case, occasion: Occasion) -> None:
         elsewhere = case.promotion.source != occasion.image
-        if elsewhere and not can_leave(case, self._store, self._now()):
+        if elsewhere and not can_leave(case, self._store, occasion.stated, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store, self._now())
-            if occasion.stated and not judgement.evidence.overflow:
-                check_counted(occasion.stated, judgement.evidence)
+            check_counted(occasion.stated, judgement.evidence)
             if judgement.standing.source is None:
                 if occasion.published_at is None:
                     _logger.info("%s is not there any more", case.promotion.source)

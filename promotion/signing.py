@@ -149,6 +149,24 @@ def signer_and_verifier(signing: Signing | None, fetch: Fetch) -> tuple[Signer, 
     return signer, _trusted_keys(signing) if signing.trusted else TrustedSigner(signer)
 
 
+def check_trusted(signing: Signing | None, signer: Signer) -> None:
+    """Refuse a signer whose statements would not count, where its key is in a file.
+
+    A key of Cloud KMS is not asked for at start: with the first statement will do.
+
+    Raises:
+        BadConfiguration: signing.trusted does not hold its public key; or as for
+            ``signer_and_verifier``.
+    """
+    if signing is None or not signing.trusted or not isinstance(signer, KeyFileSigner):
+        return
+    if signer.public_key not in {key.pem for key in _named_keys(signing)}:
+        raise BadConfiguration(
+            f"signing.trusted does not hold the public key of signing.key ({signing.key}), so"
+            f" nothing that it signs would count; add this to signing.trusted:\n{signer.public_key}"
+        )
+
+
 def verifier(signing: Signing | None, fetch: Fetch) -> Verifier:
     """Whom to trust, for those who only read: the signer's key is needed only if none is named.
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from promotion.readable import readable
 
 # Wide enough for any row: elsewhere than on a terminal a row is a line, however long.
 _UNBOUNDED = 10_000
@@ -29,7 +32,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print lines as they are, so that they can be copied."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(readable(text), soft_wrap=True)
 
 
 def table_of(*columns: str) -> Table:
@@ -38,3 +41,14 @@ def table_of(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def add_row(table: Table, *cells: str | Text) -> None:
+    """Add a row, with nothing in it that a terminal would obey; a cell may have a style."""
+    table.add_row(*(_shown(each) for each in cells))
+
+
+def _shown(cell: str | Text) -> Text:
+    if isinstance(cell, str):
+        return Text(readable(cell))
+    return Text(readable(cell.plain), style=cell.style)

@@ -173,16 +173,16 @@ def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
 def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> None:
     from rich.text import Text
 
-    from promotion.commands.screen import Screen, table_of
+    from promotion.commands.screen import Screen, add_row, table_of
 
     table = table_of("stage", "here", "next", "state", "why")
     for stage in status.stages:
-        here = Text(_here(status.digest, stage))
+        here = _here(status.digest, stage)
         if not stage.outlooks:
-            table.add_row(stage.stage, here, "", "", Text(stage.problem))
+            add_row(table, stage.stage, here, "", "", stage.problem)
         for outlook in stage.outlooks:
             state = Text(outlook.state, style=_COLOURS[outlook.state])
-            table.add_row(stage.stage, here, outlook.to_stage, state, Text(_why(outlook)))
+            add_row(table, stage.stage, here, outlook.to_stage, state, _why(outlook))
     screen = Screen(environment)
     screen.say(f"{status.image}:{status.version}  {status.digest}\n")
     screen.show(table)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from promotion.commands.screen import table_of
+from promotion.commands.screen import add_row, table_of
 from promotion.conditions import conditions
 from promotion.inspection import Check, State
 from promotion.pipeline import Pipeline, Pipelines
@@ -23,7 +23,7 @@ def stages_table(pipelines: Pipelines) -> Table:
         for stage in pipeline.stages.values():
             gate = "\n".join(conditions(stage.gate)) if stage.gate else ""
             targets = ", ".join(stage.promotes_to)
-            table.add_row(name, stage.name, str(stage.repository), targets, gate)
+            add_row(table, name, stage.name, str(stage.repository), targets, gate)
     return table
 
 
@@ -34,7 +34,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
     for check in checks:
         state = Text(check.state.value, style=_STYLES[check.state])
         number = numbers.get(check.remedy, "")
-        table.add_row(state, check.subject, check.what, number, check.message)
+        add_row(table, state, check.subject, check.what, number, check.message)
     return table
 
 

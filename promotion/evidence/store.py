@@ -17,7 +17,13 @@ from itertools import islice
 
 from promotion import dsse
 from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
-from promotion.errors import ContentMismatch, NotFound, PromotionError, RegistryRefused
+from promotion.errors import (
+    ContentMismatch,
+    EvidenceMissing,
+    NotFound,
+    PromotionError,
+    RegistryRefused,
+)
 from promotion.evidence import attestation, kinds, statement
 from promotion.evidence.attested import MOST, Attested, Evidence, Ignored, Read, collected
 from promotion.evidence.kinds import Said
@@ -78,8 +84,13 @@ class EvidenceStore:
             bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
             kind, at = kinds.predicate_type(said), kinds.moment(said)
             written = attestation.manifest(subject, bundle, kind, at)
-            self._store(repository, subject.digest, written, bundle)
             read = self._understood(written, bundle, subject.digest)
+            if isinstance(read, Ignored):
+                raise EvidenceMissing(
+                    f"The statement {stated} would not count, so it was not attached: {read.reason}"
+                    "; does signing.trusted hold the signing key? `promotion check --online` says"
+                )
+            self._store(repository, subject.digest, written, bundle)
             self._known.keep(subject.digest, written.digest, read)
         return stated
 

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from dev.stack import three_stages
-from promotion import cli
+from promotion import cli, policy
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
 from promotion.keys import PrivateKey
 from promotion.messages import Outcome
+from promotion.policy import Policy
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Repository
 from promotion.signing import KeyFileSigner, TrustAll
 from tests.unit.shop import PUBLISHED, Shop
 
@@ -231,3 +234,40 @@ def test_an_image_that_does_not_exist_is_an_error(
     shop.handle(shop.result(shop.push().digest))
     assert cli.main(["status", f"{place(shop)}:2.0"], {}) == 1
     assert "2.0 does not exist" in capsys.readouterr().err
+
+
+def test_what_others_have_written_does_not_steer_the_terminal(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refs and links come from whoever reports; they are shown, and not obeyed."""
+    text = three_stages(shop.near.host, shop.far.host)
+    shop.written = text.replace(
+        "suites: [functional]", "suites: [functional]\n          refs: [main]"
+    )
+    result = shop.result(shop.push().digest)
+    shop.handle(replace(result, ref="\x1b[2J", url="https://ci.example/\x1b]0;all is well\x07"))
+    assert cli.main(["status", f"{place(shop)}:1.0"], {}) == 0
+    printed = capsys.readouterr().out
+    assert "ran on \ufffd[2J, and only main may leave (https://ci.example/\ufffd]0;all" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
+def test_an_error_does_not_steer_the_terminal_either(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A policy beside the image may be anybody's, and is quoted where it is wrong."""
+    result = shop.result(shop.push().digest)
+    shop.handle(result)
+    beside = RepositoryClient(
+        policy.repository_of(Repository(shop.near.host, "shop/fast-feedback")), shop.transport
+    )
+    planted = Policy(b'pipelines: {"\\e[2J": 1}')
+    for content in (b"{}", planted.text):
+        beside.put_blob(content)
+    beside.put_manifest(
+        planted.manifest, f"{PUBLISHED + timedelta(days=1):%Y%m%dT%H%M%SZ}-{'a' * 12}"
+    )
+    assert cli.main(["status", f"{place(shop)}:1.0"], {}) == 1
+    said = capsys.readouterr().err
+    assert "pipelines.\ufffd[2J" in said
+    assert said.replace("\n", "").isprintable()

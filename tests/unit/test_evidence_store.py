@@ -17,7 +17,7 @@ from dev.storage import Descriptor
 from dev.storage import Digest as StoredDigest
 from dev.storage import Repository as StoredRepository
 from promotion.dsse import Envelope
-from promotion.errors import BadConfiguration
+from promotion.errors import BadConfiguration, EvidenceMissing
 from promotion.evidence import attestation, record, suite_run
 from promotion.evidence.attested import Evidence
 from promotion.evidence.store import EvidenceStore
@@ -37,7 +37,6 @@ from tests.unit.attesting import (
     attach,
     bundle,
     read,
-    reasons,
     state,
     store,
 )
@@ -232,14 +231,12 @@ def test_what_a_stranger_shows_of_another_image_is_not_remembered_of_it(
     assert [each.said for each in mine.read(image.digest, [place]).runs] == [RUN]
 
 
-def test_a_signer_that_is_not_trusted_learns_why(place: RepositoryClient, image: Manifest) -> None:
-    """What it attached is among what is ignored, at once and when it is read."""
+def test_what_would_not_count_is_not_written(place: RepositoryClient, image: Manifest) -> None:
+    """A signer that is not trusted learns why, and leaves nothing behind for each delivery."""
     mine = EvidenceStore(KeySigner(STRANGER), TrustedKeys([KEY.public]))
-    stated = mine.attach(place, image, RUN, Evidence())
-    for reader in (mine, store()):
-        evidence = reader.read(image.digest, [place])
-        assert not evidence.holds(stated)
-        assert "no trusted key has signed it" in reasons(evidence)[0]
+    with pytest.raises(EvidenceMissing, match=r"no trusted key .* does signing\.trusted hold"):
+        mine.attach(place, image, RUN, Evidence())
+    assert read(place, image) == Evidence()
 
 
 def test_keys_that_cannot_be_had_are_no_verdict(place: RepositoryClient, image: Manifest) -> None:

@@ -102,6 +102,19 @@ def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
     assert shop.evidence(image).overflow
 
 
+def test_a_flood_at_the_destination_keeps_an_image_out(shop: SignedShop) -> None:
+    """Where its record could not be found again it is not let in, and nothing is added there."""
+    image = shop.push()
+    shop.push(stage="extended-test", tag="other")
+    for number in range(MOST + 1):
+        attach(shop.stage("extended-test"), image, bundle(b"%d" % number))
+    for suite in ("functional", "nft", "nft"):
+        assert shop.report(image, suite) == []
+    assert shop.stage("extended-test").resolve(VERSION) is None
+    listed = shop.stage("extended-test").referrers(image.digest)
+    assert listed is None or len(listed) == MOST + 3
+
+
 def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
     """At the next stage they still do not count, and are named as what they are."""
     image = shop.push()

@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 
 from dev import images
 from dev.registry import EmbeddedRegistry
-from dev.stack import ROOT, three_stages
+from dev.stack import ROOT, signed, three_stages
 from promotion import publisher
 from promotion.errors import PublishFailed
 from promotion.events import DENIED, PROMOTED, Event
@@ -29,6 +29,7 @@ from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
+from tests.unit.attesting import KEY, STRANGER
 from tests.unit.scripted import Answer, ScriptedServer
 
 # The framework computes a default with utcnow, which Python 3.12 and later warn about.
@@ -107,9 +108,11 @@ def start(
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def start(registry: str = "", results: str = "", **environment: str) -> Function:
+    def start(
+        registry: str = "", results: str = "", signing: str = "", **environment: str
+    ) -> Function:
         configuration = tmp_path / "promotion.yaml"
-        configuration.write_text(three_stages(registry or near.host, results=results))
+        configuration.write_text(three_stages(registry or near.host, results=results) + signing)
         monkeypatch.setenv("PROMOTION_CONFIG", str(configuration))
         monkeypatch.setenv("PROMOTION_EVENTS_TOPIC", "events")
         monkeypatch.setenv("PROMOTION_DEAD_LETTER_TOPIC", "dead-letters")
@@ -367,3 +370,31 @@ def test_a_bad_configuration_ends_the_process_at_start(
     with pytest.raises(SystemExit) as ended:
         application()
     assert ended.value.code == 1
+
+
+def test_without_signing_it_says_what_that_means(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At start, as a warning; where statements are signed there is nothing to warn of."""
+    warning = "has no signing: whoever can write to a stage's repository can open its gate"
+    start()
+    assert warning in capsys.readouterr().err
+    start(signing=signed(tmp_path))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signing_key_that_is_not_trusted_ends_the_process_at_start(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every statement of its own would be ignored, and every message be tried for ever."""
+    key = tmp_path / "key.pem"
+    key.write_bytes(KEY.to_pem())
+    text = "signing: {{key: {}, trusted: [{}]}}\n"
+    stranger, own = json.dumps(STRANGER.public.pem), json.dumps(KEY.public.pem)
+    with pytest.raises(SystemExit) as ended:
+        start(signing=text.format(key, stranger))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "signing.trusted does not hold the public key of signing.key" in said
+    assert KEY.public.pem in said
+    start(signing=text.format(key, f"{stranger}, {own}"))

@@ -162,6 +162,15 @@ def test_other_tags_are_not_policies(place: RepositoryClient) -> None:
     assert in_force(place) == FIRST
 
 
+def test_a_tag_from_the_future_is_not_in_force_for_ever(place: RepositoryClient) -> None:
+    """Whoever could once write to the stage must not name the newest policy from then on."""
+    keep(place, SECOND, hours=365 * 24 * 1000)
+    keep(place, FIRST)
+    keep(place, FIRST, hours=1)
+    assert in_force(place) == FIRST
+    assert len(place.tags()) == 2
+
+
 def test_a_tag_that_only_looks_like_its_own_does_not_keep_it_away(place: RepositoryClient) -> None:
     """A record's policy must be there, whatever somebody has put under a name like it."""
     digest = FIRST.manifest.digest.partition(":")[2]

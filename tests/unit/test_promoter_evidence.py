@@ -303,6 +303,29 @@ def test_a_statement_that_is_not_listed_yet_is_waited_for(
     assert shop.topic.events == []
 
 
+def test_a_statement_that_is_not_listed_yet_is_waited_for_further_on_too(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the last one that the image waits for in a later stage: nothing is acknowledged."""
+    text = three_stages(shop.near.host, shop.far.host)
+    shop.written = text.replace("[extended]", "[extended, {suite: nft, from: fast-feedback}]")
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.handle(shop.result(digest, "extended-test", "extended"))
+    listed = RepositoryClient.referrers
+    known = shop.stage("fast-feedback").referrers(digest)
+
+    def too_early(repository: RepositoryClient, subject: Digest) -> list[Descriptor] | None:
+        early = repository.repository.path == "shop/fast-feedback/shop"
+        return known if early else listed(repository, subject)
+
+    monkeypatch.setattr(RepositoryClient, "referrers", too_early)
+    with pytest.raises(EvidenceMissing, match="does not list it yet"):
+        shop.handle(shop.result(digest, suite="nft"))
+    monkeypatch.setattr(RepositoryClient, "referrers", listed)
+    assert kinds(shop.handle(shop.result(digest, suite="nft"))) == [PROMOTED]
+
+
 def test_a_record_that_a_failure_has_overtaken_is_not_used_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,3 +351,21 @@ def test_a_record_that_a_failure_has_overtaken_is_not_used_again(
     (event,) = shop.handle(repaired)
     assert json.loads(event.data)["timestamp"] == "2026-01-31T13:00:00Z"
     assert len(shop.evidence("extended-test", digest).records) == 2
+
+
+def test_a_failure_through_another_subscription_keeps_nothing_from_being_promoted(
+    shop: Shop,
+) -> None:
+    """What a suite's own subscription alone may say, another one cannot take back either."""
+    nft, functional = "projects/p/subscriptions/nft", "projects/p/subscriptions/functional"
+    shop.written = asking_for(shop, f"[functional, {{suite: nft, via: {nft}}}]")
+    digest = shop.push().digest
+    succeeded = replace(shop.result(digest, suite="nft"), subscription=nft)
+    failed = replace(
+        shop.result(digest, suite="nft", outcome=Outcome.FAILURE),
+        finished_at=PUBLISHED + timedelta(seconds=1),
+        subscription=functional,
+    )
+    assert shop.handle(succeeded) == shop.handle(failed) == []
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+    assert len(shop.evidence("extended-test", digest).records) == 1

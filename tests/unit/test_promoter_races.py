@@ -1,0 +1,124 @@
+"""Functions in several processes that come to promote the same image at the same moment."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from promotion.errors import Contended
+from promotion.events import PROMOTED, Event
+from promotion.evidence.attested import Evidence
+from promotion.evidence.kinds import Said
+from promotion.evidence.record import PromotionRecord
+from promotion.evidence.store import EvidenceStore
+from promotion.publisher import RecordedTopic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Digest
+from tests.unit.promoting import promoter
+from tests.unit.shop import PUBLISHED, Shop, kinds
+
+EARLY, LATE = PUBLISHED, PUBLISHED + timedelta(seconds=1)
+PATIENCE = 30
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    """Where a second process does its part."""
+    with ThreadPoolExecutor(1, thread_name_prefix="other") as thread:
+        yield thread
+
+
+def in_the_other() -> bool:
+    """Whether the second process is asking."""
+    return threading.current_thread().name.startswith("other")
+
+
+def test_what_is_told_twice_is_never_told_differently(
+    shop: Shop, other: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that was decided upon first, and arrives last, changes no event going out."""
+    digest = shop.push().digest
+    decided, announced = threading.Event(), threading.Event()
+    attach = EvidenceStore.attach
+
+    def held_up(
+        store: EvidenceStore,
+        repository: RepositoryClient,
+        subject: Manifest,
+        said: Said,
+        known: Evidence,
+    ) -> Digest:
+        if in_the_other() and isinstance(said, PromotionRecord):
+            decided.set()
+            assert announced.wait(PATIENCE)
+        return attach(store, repository, subject, said, known)
+
+    monkeypatch.setattr(EvidenceStore, "attach", held_up)
+    slow: list[Future[None]] = []
+
+    class Waiting(RecordedTopic):
+        """While it takes an event, the second process does all that it still has to do."""
+
+        def publish(self, event: Event) -> str:
+            announced.set()
+            with pytest.raises(Contended, match="by another process"):
+                slow[0].result(PATIENCE)
+            return super().publish(event)
+
+    topic = Waiting()
+    first = promoter(shop.promotion_yaml, shop.transport, topic, lambda: LATE)
+    second = promoter(shop.promotion_yaml, shop.transport, topic, lambda: EARLY)
+    result = shop.result(digest)
+    slow.append(other.submit(second.handle, result))
+    assert decided.wait(PATIENCE)
+    first.handle(result)
+    assert shop.handle(result) == []
+    (event,) = topic.events
+    assert kinds([event]) == [PROMOTED]
+    assert json.loads(event.data)["timestamp"] == "2026-01-31T12:00:01Z"
+    assert len(shop.evidence("extended-test", digest).records) == 2
+
+
+def test_if_all_have_seen_all_the_next_delivery_announces(
+    shop: Shop, other: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image has its tag by then, and the event is the one of the first record."""
+    digest = shop.push().digest
+    together = threading.Barrier(2)
+    attach = EvidenceStore.attach
+
+    def at_once(
+        store: EvidenceStore,
+        repository: RepositoryClient,
+        subject: Manifest,
+        said: Said,
+        known: Evidence,
+    ) -> Digest:
+        if not isinstance(said, PromotionRecord):
+            return attach(store, repository, subject, said, known)
+        together.wait(PATIENCE)
+        try:
+            return attach(store, repository, subject, said, known)
+        finally:
+            together.wait(PATIENCE)
+
+    monkeypatch.setattr(EvidenceStore, "attach", at_once)
+    result = shop.result(digest)
+    first = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: EARLY)
+    second = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: LATE)
+    beside = other.submit(second.handle, result)
+    with pytest.raises(Contended):
+        first.handle(result)
+    with pytest.raises(Contended):
+        beside.result(PATIENCE)
+    assert shop.topic.events == []
+    assert shop.stage("extended-test").resolve("1.0") == digest
+    (event,) = shop.handle(result)
+    assert json.loads(event.data)["timestamp"] == "2026-01-31T12:00:00Z"
+    assert shop.handle(result) == []
