@@ -160,9 +160,7 @@ def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
         BadMessage: It is not JSON, lacks a field, or a field has a value that it cannot have.
     """
     try:
-        content = _content(message)
-        if not isinstance(content, dict):
-            raise BadMessage("Not a test result: it is no JSON object")
+        content = msgspec.convert(_content(message), dict[str, Any])
         if "incident" in content:
             return read_incident(content, message)
         if "evaluate" in content:
