@@ -2,11 +2,11 @@
 
     python -m bench.cold_start [--runs N] [--json FILE]        (or: make bench-cold)
 
-A run starts three servers, one after the other, each in a process of its own and on the Functions
-Framework's production server: the bare function, then this one, both with a message that needs no
-gRPC; then this one with a first message that promotes an image and announces it. Runs are pairs:
-what is compared was measured within seconds. Nothing is asserted; the exit code is 1 only where
-something could not be measured.
+A run starts four servers, one after the other, each in a process of its own and on the Functions
+Framework's production server: the bare function, then this one, both with a message that has no
+effect; then this one with a first message whose result is attached to its image, and with one that
+promotes an image and announces it. Runs are pairs: what is compared was measured within seconds.
+Nothing is asserted; the exit code is 1 only where something could not be measured.
 
 An idle machine gives the steadiest figures. That goes for memory too: a page is divided among all
 processes that map it, so another server beside the measured one makes both look smaller.
@@ -16,24 +16,27 @@ from __future__ import annotations
 
 import argparse
 import base64
-import http.client
 import json
 import os
 import platform
-import random
-import re
 import signal
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from bench.server import (
+    MEMORY_REPORT,
+    await_answer,
+    free_port,
+    mebibytes,
+    server_environment,
+)
 from dev import images
 from dev.anonymous import anonymous_transport
 from dev.pubsub import PubSub
@@ -46,13 +49,7 @@ from promotion.registry.reference import Digest, Repository
 PROJECT = "local-bench"
 EVENTS = "promotion-events"
 RUNS = 30
-MEMORY_REPORT = Path("/proc/self/smaps_rollup")
-POLL_SECONDS = 0.002
-ANSWER_LIMIT = 30.0
 SETTLE_SECONDS = 0.1
-# Below the ports that systems give to outgoing connections: a connection to a port of those, where
-# nobody listens yet, may be given that very port, meet itself, and keep the server from it.
-PORTS = range(20_000, 30_000)
 HELLO_WORLD = """\
 import functions_framework
 
@@ -91,10 +88,16 @@ class Start:
 
 @dataclass(frozen=True)
 class Run:
-    """The starts that are compared: of the bare function, of ours, of ours with a promotion."""
+    """The starts that are compared: of the bare function, and of ours with different messages.
+
+    Attributes:
+        ours: With a message that has no effect, as all have with the bare function.
+        recorded: With one whose result is attached to its image, and promotes nothing.
+    """
 
     bare: Start
     ours: Start
+    recorded: Start
     promotion: Start
 
 
@@ -119,9 +122,11 @@ def _difference(one: float | None, other: float | None) -> float | None:
 MEASURED = (
     Figure("first answer, bare function", "ms", lambda run: run.bare.milliseconds),
     Figure("first answer, this function", "ms", lambda run: run.ours.milliseconds),
+    Figure("first result recorded", "ms", lambda run: run.recorded.milliseconds),
     Figure("first message promoted", "ms", lambda run: run.promotion.milliseconds),
     Figure("idle memory, bare function", "MiB", lambda run: run.bare.mebibytes),
     Figure("idle memory, this function", "MiB", lambda run: run.ours.mebibytes),
+    Figure("memory after the record", "MiB", lambda run: run.recorded.mebibytes),
     Figure("memory after the promotion", "MiB", lambda run: run.promotion.mebibytes),
 )
 COMPARED = (
@@ -185,17 +190,18 @@ class Laboratory:
         tag = f"1.0.{number}"
         files = {"number": str(number).encode()}
         digest = images.push_image(self._source, [images.layer(files)], tag).digest
-        no_effect = self._push(tag, digest, suite="named-by-no-gate")
+        no_effect = self._push(tag, digest, suite="named-by-no-gate", outcome="cancel")
         bare = self._start(self._bare, no_effect)
         ours = self._start(self._ours, no_effect)
+        recorded = self._start(self._ours, self._push(tag, digest, suite="named-by-no-gate"))
         promotion = self._start(self._ours, self._push(tag, digest, suite="functional"))
         self._check(tag, digest)
-        return Run(bare, ours, promotion)
+        return Run(bare, ours, recorded, promotion)
 
-    def _push(self, tag: str, digest: Digest, suite: str) -> bytes:
-        """The body of Pub/Sub's push request for a passing result."""
+    def _push(self, tag: str, digest: Digest, suite: str, outcome: str = "success") -> bytes:
+        """The body of Pub/Sub's push request for a result."""
         image = f"{self._source.repository}:{tag}"
-        result = {"image": image, "digest": digest, "suite": suite, "outcome": "success"}
+        result = {"image": image, "digest": digest, "suite": suite, "outcome": outcome}
         message = {
             "messageId": "1",
             "publishTime": datetime.now(UTC).isoformat(),
@@ -205,18 +211,18 @@ class Laboratory:
         return json.dumps({"message": message, "subscription": subscription}).encode()
 
     def _start(self, function: Function, push: bytes) -> Start:
-        port = _free_port()
+        port = free_port()
         options = [f"--target={function.target}", f"--source={function.source.name}"]
         address = ["--signature-type=cloudevent", "--host=127.0.0.1", f"--port={port}"]
         command = [sys.executable, "-m", "functions_framework", *options, *address]
-        environment = _server_environment(function.environment, self._folder)
+        environment = server_environment(function.environment, self._folder)
         started = time.perf_counter()
         server = Service("function", command, self._folder, environment, function.source.parent)
         try:
-            _await_answer(server, port, "POST", f"/projects/{PROJECT}/topics/results", push)
+            await_answer(server, port, "POST", f"/projects/{PROJECT}/topics/results", push)
             milliseconds = (time.perf_counter() - started) * 1000
             time.sleep(SETTLE_SECONDS)
-            return Start(milliseconds, _mebibytes(server.pid))
+            return Start(milliseconds, mebibytes(server.pid))
         finally:
             server.kill()
 
@@ -253,12 +259,12 @@ def _start_registry(parts: ExitStack, folder: Path, left_out: list[str]) -> str:
         return parts.enter_context(docker_registry(folder / "registry")).host
     except MissingPart as missing:
         left_out.append(f"A real registry: an embedded one stands in for it ({missing}).")
-    port = _free_port()
+    port = free_port()
     options = [f"--root={folder / 'registry'}", f"--port={port}"]
     command = [sys.executable, "-m", "dev.registry", *options]
     service = Service("registry", command, folder, os.environ, ROOT)
     parts.callback(service.stop)
-    _await_answer(service, port, "GET", "/v2/")
+    await_answer(service, port, "GET", "/v2/")
     return f"127.0.0.1:{port}"
 
 
@@ -276,68 +282,6 @@ def _start_pubsub(parts: ExitStack, folder: Path, left_out: list[str]) -> PubSub
     pubsub.create_topic(EVENTS)
     pubsub.create_subscription(EVENTS, EVENTS)
     return pubsub
-
-
-def _await_answer(
-    service: Service, port: int, method: str, path: str, body: bytes | None = None
-) -> None:
-    """Send a request as soon as the port takes it, and wait for its 200."""
-    deadline = time.monotonic() + ANSWER_LIMIT
-    while time.monotonic() < deadline:
-        with suppress(ConnectionRefusedError):
-            status = _request(port, method, path, body)
-            if status != 200:
-                raise ServiceFailed(service, f"answered {status}")
-            return
-        if service.exit_code is not None:
-            raise ServiceFailed(service, f"ended with status {service.exit_code}")
-        time.sleep(POLL_SECONDS)
-    raise ServiceFailed(service, f"did not listen within {ANSWER_LIMIT:g} seconds")
-
-
-def _request(port: int, method: str, path: str, body: bytes | None) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_LIMIT)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    """Find a port that nobody listens on."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def _server_environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """This process's environment without what configures functions and their server."""
-    configures = (
-        "PROMOTION_.*|PUBSUB_EMULATOR_HOST|FUNCTION_.*|GUNICORN_.*|DEBUG|WORKERS|THREADS"
-        "|PYTHONDONTWRITEBYTECODE"
-    )
-    own = {name: text for name, text in os.environ.items() if not re.fullmatch(configures, name)}
-    # K_SERVICE is how a function knows Cloud Run. The folder receives gunicorn's control socket.
-    return {**own, "K_SERVICE": "bench", "XDG_RUNTIME_DIR": str(folder), **given}
-
-
-def _mebibytes(group: int) -> float | None:
-    """The memory of a process group, pages that processes share divided among them (PSS)."""
-    if not MEMORY_REPORT.exists():
-        return None
-    reports = [(process / MEMORY_REPORT.name).read_text() for process in _processes(group)]
-    sizes = re.findall(r"^Pss: +(\d+) kB$", "".join(reports), re.MULTILINE)
-    return sum(int(size) for size in sizes) / 1024
-
-
-def _processes(group: int) -> Iterator[Path]:
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(ProcessLookupError):
-            if os.getpgid(int(process.name)) == group:
-                yield process
 
 
 def _write(path: Path, text: str) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import yaml
 
 from promotion.errors import BadConfiguration
@@ -14,8 +14,7 @@ KeyPath = tuple[str | int, ...]
 """Where something stands in a document: keys of mappings and positions in lists."""
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """The data of a YAML document, and the line of each key and list entry in it."""
 
     name: str
@@ -65,8 +64,7 @@ def read(name: str, text: str) -> Document:
     return Document(name, data, lines)
 
 
-@dataclass(frozen=True)
-class _Reader:
+class _Reader(msgspec.Struct, frozen=True):
     name: str
     loader: yaml.SafeLoader
     lines: dict[KeyPath, int]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 _LONGEST = 16 * 1024
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -28,8 +29,7 @@ _ITEM = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One way to be let in.
 
     Attributes:
@@ -38,7 +38,7 @@ class Challenge:
     """
 
     scheme: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = {}
 
     @property
     def realm(self) -> str:

@@ -75,8 +75,7 @@ class Blob:
     external: bool = False
 
 
-@dataclass(frozen=True)
-class Successors:
+class Successors(msgspec.Struct, frozen=True):
     """What one manifest points to directly.
 
     Attributes:

@@ -6,9 +6,10 @@ Pure bookkeeping: it is told what is met and what arrives, and answers what can 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+import msgspec
 
 from promotion.registry.manifest import Manifest, successors
 from promotion.registry.reference import Digest
@@ -28,8 +29,7 @@ class Vertex(NamedTuple):
     digest: Digest
 
 
-@dataclass(eq=False)
-class Writing:
+class Writing(msgspec.Struct, eq=False):
     """A manifest that is to be written, under its digest or under a tag, and what it waits for."""
 
     manifest: Manifest

@@ -18,7 +18,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, field
+
+import msgspec
 
 from promotion.deadline import Cancellation, Deadline
 from promotion.errors import CannotFinish, DeadlineExceeded
@@ -71,8 +72,7 @@ class Road:
 _ROAD = Road()
 
 
-@dataclass
-class _Flow:
+class _Flow(msgspec.Struct):
     """So many bytes in so many seconds of flowing."""
 
     count: int = 0
@@ -87,12 +87,11 @@ class _Flow:
         self.seconds += seconds
 
 
-@dataclass
-class _Travelling:
+class _Travelling(msgspec.Struct):
     blob: Blob
     left: int
-    flow: _Flow = field(default_factory=_Flow)
-    flow_alone: _Flow = field(default_factory=_Flow)
+    flow: _Flow = msgspec.field(default_factory=_Flow)
+    flow_alone: _Flow = msgspec.field(default_factory=_Flow)
     moved_at: float = -math.inf
     sole_use: int | None = None
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from promotion import __version__
 from promotion.deadline import NEVER, Deadline, keeping
@@ -44,8 +45,7 @@ _LONGEST_ANSWER = 64 * 1024
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request to a registry.
 
     Attributes:
@@ -59,7 +59,7 @@ class Request:
     host: str
     url: str
     attempted: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: Body = None
     accept: frozenset[int] = frozenset({200})
     scopes: tuple[str, ...] = ()
@@ -71,8 +71,7 @@ class Request:
         return self.body is None or isinstance(self.body, bytes)
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A registry's answer, read to its end."""
 
     status: int

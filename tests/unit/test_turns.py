@@ -6,6 +6,8 @@ from threading import Event, Thread
 
 import pytest
 
+from promotion.deadline import Deadline, keeping
+from promotion.errors import DeadlineExceeded
 from promotion.turns import Turns
 
 PATIENCE = 30
@@ -68,3 +70,23 @@ def test_turns_are_forgotten_once_nobody_wants_them() -> None:
     with turns.turn("a promotion"):
         assert "a promotion" in repr(vars(turns))
     assert "a promotion" not in repr(vars(turns))
+
+
+def test_nobody_waits_for_a_turn_beyond_their_deadline() -> None:
+    """Who has no time left is not kept by who has; the turn goes on to those who do."""
+    turns, given_up = Turns(), list[DeadlineExceeded]()
+
+    def hurried() -> None:
+        try:
+            with keeping(Deadline.after(0.05)), turns.turn("a promotion"):
+                pass
+        except DeadlineExceeded as error:
+            given_up.append(error)
+
+    thread = Thread(target=hurried)
+    with turns.turn("a promotion"):
+        thread.start()
+        thread.join(PATIENCE)
+        assert len(given_up) == 1
+    with keeping(Deadline.after(PATIENCE)), turns.turn("a promotion"):
+        pass
