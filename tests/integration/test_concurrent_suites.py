@@ -53,4 +53,4 @@ def check_what_was_announced(reported: list[Reported]) -> None:
     """At least one process saw everything, and whoever announced it announced the same event."""
     events = [event for each in reported for event in each.events]
     assert {event.attributes["ce-type"] for event in events} == {PROMOTED}
-    assert len({event.attributes["ce-id"] for event in events}) == 1
+    assert len({(event.attributes["ce-id"], event.data) for event in events}) == 1

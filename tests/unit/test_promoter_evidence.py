@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -242,6 +242,20 @@ def test_a_revocation_by_a_person_is_told_once(shop: Shop) -> None:
     assert event.attributes["ce-type"] == REVOKED
     assert data["findings"][0]["message"] == "revoked by ann@example.com: it loses orders"
     assert data["stages"] == ["prod"]
+
+
+def test_nothing_is_decided_while_an_earlier_stage_cannot_be_asked(
+    shop: Shop, free_host: Callable[[], str]
+) -> None:
+    """A failure may lie there: the message comes again, and the image stays where it is."""
+    text = three_stages(shop.near.host, shop.far.host)
+    text = text.replace(f"{shop.near.host}/shop", f"{free_host()}/shop", 1)
+    shop.written = text.replace("extended-test:\n", "extended-test:\n        entry: any\n")
+    digest = shop.push("extended-test").digest
+    with pytest.raises(RegistryUnavailable, match="shop/fast-feedback/shop"):
+        shop.handle(shop.result(digest, "extended-test", "extended"))
+    assert shop.topic.events == []
+    assert shop.stage("prod").tags() == []
 
 
 def test_a_suite_of_another_stage_moves_the_image_when_it_reports(shop: Shop) -> None:
