@@ -67,13 +67,17 @@ class Decision(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
 
     def _asked_expiry(self, now: datetime) -> datetime | None:
         try:
-            asked = now + configuration.duration(self.expires_in) if self.expires_in else None
+            moment = self._moment(now)
         except (ValueError, OverflowError) as error:
-            raise BadMessage(f"expires_in: {error}") from error
-        moment = asked or (self.expires_at.astimezone(UTC) if self.expires_at else None)
+            raise BadMessage(f"It cannot expire then: {error}") from error
         if moment and moment <= now:
             raise BadMessage(f"It would expire at {moment.isoformat()}, which is over already")
         return moment
+
+    def _moment(self, now: datetime) -> datetime | None:
+        if self.expires_in:
+            return now + configuration.duration(self.expires_in)
+        return self.expires_at.astimezone(UTC) if self.expires_at else None
 
 
 class _Form(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Repository
 from promotion.registry.transport import Transport
+from tests.unit import controlling
 from tests.unit.shop import Shop
 
 
@@ -83,3 +85,15 @@ def place(either: EmbeddedRegistry, transport: Transport) -> RepositoryClient:
 def image(place: RepositoryClient) -> Manifest:
     """An image in it."""
     return images.push_image(place, [b"tested"], tag="1.4.2")
+
+
+@pytest.fixture
+def start_control(
+    tmp_path: Path, near: EmbeddedRegistry, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[controlling.Start]:
+    """Starts the function that takes people's decisions; its logging ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield controlling.starter(tmp_path, near, transport, monkeypatch)
+    root.handlers[:] = handlers
+    root.setLevel(level)
