@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from promotion.pipeline import Freeze, Gate, Suite
+from promotion.pipeline import DatedFreeze, Freeze, Gate, Suite
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _ORDERS = {
@@ -33,11 +33,11 @@ def _about_the_image(gate: Gate) -> Iterator[str]:
 
 def _about_the_time(gate: Gate) -> Iterator[str]:
     if gate.soak is not None:
-        yield f"{_duration(gate.soak)} in the stage"
+        yield _soak(gate, gate.soak)
     if gate.no_alerts:
         yield "no open alert"
     if gate.approvals:
-        yield f"{gate.approvals} approval{'s' if gate.approvals > 1 else ''}"
+        yield _approvals(gate)
     yield from (_freeze(window) for window in gate.freeze)
 
 
@@ -45,6 +45,18 @@ def _suite(suite: Suite) -> str:
     where = f" in {suite.stage}" if suite.stage else ""
     through = f", reported through {suite.via}" if suite.via else ""
     return f"{suite.name} succeeded{where}{through}"
+
+
+def _soak(gate: Gate, soak: timedelta) -> str:
+    since = " since its promotion" if gate.soak_from == "promotion" else ""
+    alerts = ", anew after every alert" if gate.restart_soak_on_alert else ""
+    return f"{_duration(soak)} in the stage{since}{alerts}"
+
+
+def _approvals(gate: Gate) -> str:
+    plural = "s" if gate.approvals > 1 else ""
+    people = f" of {', '.join(gate.approvers)}" if gate.approvers else ""
+    return f"{gate.approvals} approval{plural}{people}"
 
 
 def _duration(time: timedelta) -> str:
@@ -57,6 +69,9 @@ def _duration(time: timedelta) -> str:
 
 
 def _freeze(window: Freeze) -> str:
-    begin = f"{_WEEKDAYS[window.from_weekday]} {window.from_time:%H:%M}"
-    end = f"{_WEEKDAYS[window.to_weekday]} {window.to_time:%H:%M}"
+    if isinstance(window, DatedFreeze):
+        begin, end = f"{window.begin:%Y-%m-%d %H:%M}", f"{window.end:%Y-%m-%d %H:%M}"
+    else:
+        begin = f"{_WEEKDAYS[window.from_weekday]} {window.from_time:%H:%M}"
+        end = f"{_WEEKDAYS[window.to_weekday]} {window.to_time:%H:%M}"
     return f"not {begin} to {end} {window.timezone}: {window.reason}"

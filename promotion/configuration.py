@@ -1,143 +1,55 @@
-"""Reads promotion.yaml: its types as they are written, and what must hold between them.
-
-The types below are also the source of schemas/promotion.schema.json, with which editors complete
-and check the file.
-"""
+"""Reads promotion.yaml: what is written there becomes pipelines, if what must hold of it does."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from promotion import document
 from promotion.document import Document, KeyPath
 from promotion.errors import BadConfiguration, BadReference
-from promotion.pipeline import Freeze, Gate, Pipeline, Pipelines, Signing, Stage, Suite
+from promotion.pipeline import (
+    DatedFreeze,
+    Freeze,
+    Gate,
+    Pipeline,
+    Pipelines,
+    Signing,
+    Stage,
+    Suite,
+    WeeklyFreeze,
+)
 from promotion.registry.reference import Repository
+from promotion.written import (
+    DATE_AND_TIME,
+    DURATION,
+    KEY_VERSION,
+    MOMENT,
+    SUBSCRIPTION,
+    WEEKDAYS,
+    FreezeWritten,
+    GateWritten,
+    PipelinesWritten,
+    PipelineWritten,
+    SigningWritten,
+    StageWritten,
+    SuiteWritten,
+    Written,
+)
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-_DURATION = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_MOMENT = re.compile(rf"({'|'.join(_WEEKDAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])")
-_SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
-_KEY_VERSION = re.compile(
-    r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[0-9]+"
-)
-
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
-Subscription = Annotated[
-    str,
-    Meta(
-        description="A Pub/Sub subscription: projects/PROJECT/subscriptions/NAME.",
-        extra_json_schema={"pattern": f"^{_SUBSCRIPTION.pattern}$"},
-    ),
-]
-Duration = Annotated[
-    str,
-    Meta(
-        description="A number and a unit: 90s, 30m, 4h, 2d.",
-        extra_json_schema={"pattern": f"^{_DURATION.pattern}$"},
-    ),
-]
-Moment = Annotated[
-    str,
-    Meta(
-        description="A weekday and a time: 'fri 16:00'.",
-        extra_json_schema={"pattern": f"^{_MOMENT.pattern}$"},
-    ),
-]
-
-
-class _Written(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Anything as written in the file: an unknown key is an error."""
-
-
-class FreezeWritten(_Written, rename={"from_": "from"}):
-    """A weekly window in which nothing leaves the stage."""
-
-    from_: Moment
-    to: Moment
-    reason: Annotated[str, Meta(min_length=1)]
-    timezone: Annotated[str, Meta(description="An IANA name: Europe/London.")] = "UTC"
-
-
-class SuiteWritten(_Written, rename={"from_": "from"}):
-    """A suite that must have succeeded, and where that must have been said."""
-
-    suite: Name
-    from_: Annotated[str, Meta(description="The stage it runs in; default: the gate's own.")] = ""
-    via: Subscription = ""
-
-
-class GateWritten(_Written):
-    """The conditions for leaving a stage. All of them must hold."""
-
-    suites: Annotated[
-        list[Name | SuiteWritten], Meta(description="Test suites that must have succeeded.")
-    ] = []
-    refs: Annotated[list[Name], Meta(description="Git refs, as globs, that may leave.")] = []
-    versions: Annotated[str, Meta(description="'semver', or a regular expression.")] = ""
-    order: Annotated[
-        Literal["minor", "strict", "any"],
-        Meta(description="Which versions of the next stage a version must not be behind."),
-    ] = "minor"
-    soak: Duration | UnsetType = UNSET
-    alerts: Annotated[Literal["none"], Meta(description="No open alert.")] | UnsetType = UNSET
-    approvals: Annotated[int, Meta(ge=0, description="How many people must approve.")] = 0
-    freeze: list[FreezeWritten] = []
-
-
-class StageWritten(_Written):
-    """A class of environment: the repositories of the images that may run there."""
-
-    registry: Annotated[str, Meta(description="The registry's host and an optional path prefix.")]
-    path: Annotated[str, Meta(description="Path in the registry; default: the stage's name.")] = ""
-    promotes_to: Annotated[
-        Name | list[Name], Meta(description="The stage or stages that images go to from here.")
-    ] = []
-    gate: GateWritten | UnsetType = UNSET
-    entry: Annotated[
-        Literal["record", "any"],
-        Meta(description="Judge only images with a promotion record for this stage, or any."),
-    ] = "record"
-
-
-class PipelineWritten(_Written):
-    """The stages of one product."""
-
-    stages: Annotated[dict[Name, StageWritten], Meta(min_length=1)]
-    results: Subscription = ""
-    mode: Annotated[
-        Literal["promote", "observe"], Meta(description="observe: judge, and copy nothing.")
-    ] = "promote"
-
-
-class SigningWritten(_Written):
-    """Who signs evidence (kms or key), and the public keys whose signatures count."""
-
-    kms: Annotated[str, Meta(description="A Cloud KMS key version.")] = ""
-    key: Annotated[str, Meta(description="Path of a private key file (PEM).")] = ""
-    trusted: Annotated[list[str], Meta(description="Public keys, PEM.")] = []
-
-
-class PipelinesWritten(_Written):
-    """promotion.yaml: the pipelines of a deployment of Promotion."""
-
-    pipelines: Annotated[dict[Name, PipelineWritten], Meta(min_length=1)]
-    signals: Subscription = ""
-    signing: SigningWritten | UnsetType = UNSET
 
 
 def load(path: Path) -> Pipelines:
@@ -170,7 +82,7 @@ def parse(name: str, text: str) -> Pipelines:
     checker.repositories_apart(pipelines)
     result = Pipelines(
         pipelines,
-        checker.matching(_SUBSCRIPTION, written.signals, ("signals",)),
+        checker.matching(SUBSCRIPTION, written.signals, ("signals",)),
         checker.signing(written.signing) if written.signing is not UNSET else None,
     )
     _raise_if(checker.problems)
@@ -183,7 +95,7 @@ def duration(text: str) -> timedelta:
     Raises:
         ValueError: They are something else, or longer than any that can be reckoned with.
     """
-    match = _DURATION.fullmatch(text)
+    match = DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write 90s, 30m, 4h or 2d")
     try:
@@ -214,7 +126,7 @@ def _convert(source: Document) -> PipelinesWritten:
     return msgspec.convert(source.data, PipelinesWritten)
 
 
-def _problems(source: Document, parts: Mapping[KeyPath, Any], kind: type[_Written]) -> list[str]:
+def _problems(source: Document, parts: Mapping[KeyPath, Any], kind: type[Written]) -> list[str]:
     problems = []
     for path, part in parts.items():
         try:
@@ -260,6 +172,11 @@ def _mapping(data: Any, key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _targets(stage: StageWritten) -> tuple[str, ...]:
+    targets = stage.promotes_to
+    return (targets,) if isinstance(targets, str) else tuple(targets)
+
+
 class _Checker:
     """Turns what is written into what is meant, and collects every problem on the way."""
 
@@ -274,13 +191,15 @@ class _Checker:
             for stage_name, stage in written.stages.items()
         }
         self._targets(stages, (*path, "stages"))
-        results = self.matching(_SUBSCRIPTION, written.results, (*path, "results"))
+        for stage_name in stages:
+            self._promoted_into(stage_name, written, (*path, "stages", stage_name, "gate"))
+        results = self.matching(SUBSCRIPTION, written.results, (*path, "results"))
         return Pipeline(name, stages, results, observed=written.mode == "observe")
 
     def signing(self, written: SigningWritten) -> Signing:
         if bool(written.kms) == bool(written.key):
             self._problem(("signing",), "name either a kms key version or a key file")
-        kms = self.matching(_KEY_VERSION, written.kms, ("signing", "kms"))
+        kms = self.matching(KEY_VERSION, written.kms, ("signing", "kms"))
         return Signing(kms, written.key, tuple(written.trusted))
 
     def matching(self, pattern: re.Pattern[str], text: str, path: KeyPath) -> str:
@@ -305,8 +224,7 @@ class _Checker:
                 )
 
     def _stage(self, name: str, written: StageWritten, path: KeyPath) -> Stage:
-        targets = written.promotes_to
-        promotes_to = (targets,) if isinstance(targets, str) else tuple(targets)
+        promotes_to = _targets(written)
         if promotes_to and written.gate is UNSET:
             self._problem((*path, "gate"), "a stage with promotes_to needs a gate")
         return Stage(
@@ -315,6 +233,8 @@ class _Checker:
             promotes_to,
             self._gate(written.gate, (*path, "gate")) if written.gate is not UNSET else None,
             written.entry,
+            written.auto,
+            self._duration(written.expect_within, (*path, "expect_within")),
         )
 
     def _repository(self, text: str, path: KeyPath) -> Repository:
@@ -350,26 +270,50 @@ class _Checker:
             refs=tuple(written.refs),
             versions=self._versions(written.versions, (*path, "versions")),
             order=written.order,
-            soak=self._duration(written.soak, (*path, "soak")) if written.soak else None,
+            soak=self._duration(written.soak, (*path, "soak")),
+            soak_from=written.soak_from,
+            restart_soak_on_alert=written.restart_soak_on_alert,
             no_alerts=written.alerts == "none",
             approvals=written.approvals,
-            freeze=tuple(
-                self._freeze(window, (*path, "freeze", position))
-                for position, window in enumerate(written.freeze)
-            ),
+            approvers=tuple(written.approvers),
+            freeze=self._freezes(written.freeze, (*path, "freeze")),
         )
-        if gate == Gate(suites=(), order=written.order):
+        self._whole(gate, path)
+        return gate
+
+    def _whole(self, gate: Gate, path: KeyPath) -> None:
+        """No key of a gate may be without that which it says more of."""
+        if gate == Gate(suites=(), order=gate.order):
             self._problem(
                 path, "an empty gate holds nothing back; name a condition, such as suites"
             )
         if gate.refs and not gate.suites:
             self._problem((*path, "refs"), "refs judge the runs of suites; name suites too")
-        return gate
+        for key in ("soak_from", "restart_soak_on_alert"):
+            if gate.soak is None and getattr(gate, key) != getattr(Gate(suites=()), key):
+                self._problem((*path, key), "this is about a soak; say how long it is, with soak")
+        if gate.approvers and not gate.approvals:
+            problem = "these could approve, and need not; say how many must, with approvals"
+            self._problem((*path, "approvers"), problem)
+        distinct = {address.casefold() for address in gate.approvers}
+        if gate.approvers and len(distinct) < gate.approvals:
+            problem = f"{gate.approvals} must approve, and only {len(distinct)} may"
+            self._problem((*path, "approvals"), problem)
+
+    def _promoted_into(self, name: str, pipeline: PipelineWritten, path: KeyPath) -> None:
+        """A soak that counts from a promotion needs one: it would never begin."""
+        gate = pipeline.stages[name].gate
+        if gate is UNSET or gate.soak_from != "promotion":
+            return
+        if pipeline.mode == "observe":
+            self._problem((*path, "soak_from"), "with mode: observe nothing is ever promoted")
+        elif not any(name in _targets(stage) for stage in pipeline.stages.values()):
+            self._problem((*path, "soak_from"), f"no stage promotes to {name}")
 
     def _suite(self, written: str | SuiteWritten, path: KeyPath) -> Suite:
         if isinstance(written, str):
             return Suite(written)
-        via = self.matching(_SUBSCRIPTION, written.via, (*path, "via"))
+        via = self.matching(SUBSCRIPTION, written.via, (*path, "via"))
         return Suite(written.suite, written.from_, via)
 
     def _versions(self, text: str, path: KeyPath) -> str:
@@ -379,25 +323,50 @@ class _Checker:
             self._problem(path, f"{text!r} is neither 'semver' nor a regular expression: {error}")
         return text
 
-    def _duration(self, text: str, path: KeyPath) -> timedelta:
+    def _duration(self, text: str | UnsetType, path: KeyPath) -> timedelta | None:
+        if text is UNSET:
+            return None
         try:
             return duration(text)
         except ValueError as error:
             self._problem(path, str(error))
             return timedelta()
 
-    def _freeze(self, written: FreezeWritten, path: KeyPath) -> Freeze:
-        from_weekday, from_time = self._moment(written.from_, (*path, "from"))
-        to_weekday, to_time = self._moment(written.to, (*path, "to"))
-        timezone = self._timezone(written.timezone, (*path, "timezone"))
-        return Freeze(from_weekday, from_time, to_weekday, to_time, timezone, written.reason)
+    def _freezes(self, written: list[FreezeWritten], path: KeyPath) -> tuple[Freeze, ...]:
+        windows = [
+            self._freeze(window, (*path, position)) for position, window in enumerate(written)
+        ]
+        return tuple(window for window in windows if window is not None)
 
-    def _moment(self, text: str, path: KeyPath) -> tuple[int, time]:
-        match = _MOMENT.fullmatch(text.lower())
-        if match is None:
-            self._problem(path, f"{text!r} is not a weekday and a time, such as 'fri 16:00'")
-            return 0, time()
-        return _WEEKDAYS.index(match[1]), time(int(match[2]), int(match[3]))
+    def _freeze(self, written: FreezeWritten, path: KeyPath) -> Freeze | None:
+        timezone = self._timezone(written.timezone, (*path, "timezone"))
+        begin = self._moment(written.from_, (*path, "from"))
+        end = self._moment(written.to, (*path, "to"))
+        match begin, end:
+            case datetime(), datetime() if begin < end:
+                return DatedFreeze(begin, end, timezone, written.reason)
+            case tuple(), tuple() if begin != end:
+                return WeeklyFreeze(*begin, *end, timezone, written.reason)
+            case _ if begin and end:
+                problem = f"this does not come after {written.from_}, from which the freeze is"
+                self._problem((*path, "to"), problem)
+        return None
+
+    def _moment(self, text: str, path: KeyPath) -> datetime | tuple[int, time] | None:
+        """A date and a time, or the number of a weekday and a time."""
+        if weekly := MOMENT.fullmatch(text.lower()):
+            return WEEKDAYS.index(weekly[1]), time(int(weekly[2]), int(weekly[3]))
+        try:
+            if DATE_AND_TIME.fullmatch(text):
+                return datetime.fromisoformat(text)
+        except ValueError:
+            pass  # There is no such day: no other form has room for it either.
+        self._problem(
+            path,
+            f"{text!r} is not a weekday and a time, such as 'fri 16:00',"
+            " nor a date and a time, such as 2026-12-24T16:00",
+        )
+        return None
 
     def _timezone(self, name: str, path: KeyPath) -> ZoneInfo:
         from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

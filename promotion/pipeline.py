@@ -8,7 +8,7 @@ configuration.py; here nothing is read and nothing can be wrong any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RESERVED = frozenset({"promotion-policy", "promotion-control"})
 
 
-class Freeze(msgspec.Struct, frozen=True):
+class WeeklyFreeze(msgspec.Struct, frozen=True):
     """A weekly window in which nothing leaves a stage; weekdays count from Monday, 0."""
 
     from_weekday: int
@@ -32,6 +32,24 @@ class Freeze(msgspec.Struct, frozen=True):
     to_time: time
     timezone: ZoneInfo
     reason: str
+
+
+class DatedFreeze(msgspec.Struct, frozen=True):
+    """A window in which nothing leaves a stage, once.
+
+    Attributes:
+        begin: When it begins, by the clocks of its time zone; the datetime names no zone.
+        end: When it ends, in the same way.
+    """
+
+    begin: datetime
+    end: datetime
+    timezone: ZoneInfo
+    reason: str
+
+
+Freeze = WeeklyFreeze | DatedFreeze
+"""A window in which nothing leaves a stage."""
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -54,6 +72,12 @@ class Gate(msgspec.Struct, frozen=True):
         versions: "semver", a regular expression, or "" for any version.
         order: Among which versions of the next stage a version must not be behind: "minor" (those
             of the same major and minor), "strict" (all), or "any" (none).
+        soak: How long it must have been in the stage, without an alert; None: no time.
+        soak_from: Since when that counts: "deployment", or "promotion" into the stage.
+        restart_soak_on_alert: Whether it counts from the last alert's end, not only around it.
+        no_alerts: Whether no alert may be open.
+        approvals: How many people must have approved.
+        approvers: The e-mail addresses of those who may; empty: anybody.
     """
 
     suites: tuple[Suite, ...]
@@ -61,8 +85,11 @@ class Gate(msgspec.Struct, frozen=True):
     versions: str = ""
     order: str = "minor"
     soak: timedelta | None = None
+    soak_from: str = "deployment"
+    restart_soak_on_alert: bool = False
     no_alerts: bool = False
     approvals: int = 0
+    approvers: tuple[str, ...] = ()
     freeze: tuple[Freeze, ...] = ()
 
 
@@ -74,6 +101,8 @@ class Stage(msgspec.Struct, frozen=True):
         promotes_to: The names of the stages that an image goes to from here.
         gate: The conditions for leaving; None where the stage promotes to no other.
         entry: "record" when only images with a promotion record are judged here, else "any".
+        auto: Whether an image that qualifies leaves by itself, not only when a person says so.
+        expect_within: How long an image is expected to wait here at most; None: for ever.
     """
 
     name: str
@@ -81,6 +110,8 @@ class Stage(msgspec.Struct, frozen=True):
     promotes_to: tuple[str, ...] = ()
     gate: Gate | None = None
     entry: str = "record"
+    auto: bool = True
+    expect_within: timedelta | None = None
 
     def holds(self, repository: Repository) -> bool:
         """Whether an image repository belongs to this stage."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from promotion.configuration import PipelinesWritten
 from promotion.messages import PlainResult
+from promotion.written import PipelinesWritten
 
 FOLDER = Path(__file__).parent
 

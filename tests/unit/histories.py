@@ -6,12 +6,18 @@ image is ``shop:1.4.2``, and its digest is TESTED. Moments are minutes after nin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import TypeVar
 
 from promotion import configuration, gates
-from promotion.evidence import attestation, record, suite_run
+from promotion.evidence import attestation, kinds, record, suite_run
+from promotion.evidence.act import Act, Kind
+from promotion.evidence.alert import Alert
 from promotion.evidence.attested import Attested, Evidence
+from promotion.evidence.deployment import Deployment
+from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.suite_run import SuiteRun
@@ -26,7 +32,13 @@ OTHER = Digest("sha256:" + "b" * 64)
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
 VERSION = "1.4.2"
 
-Stated = Attested[SuiteRun] | Attested[PromotionRecord]
+Stated = (
+    Attested[SuiteRun]
+    | Attested[PromotionRecord]
+    | Attested[Deployment]
+    | Attested[Alert]
+    | Attested[Act]
+)
 
 _REGISTRY = "gcr.io/acme"
 _SUBJECT = Manifest(OCI_MANIFEST, TESTED, b"{}")
@@ -39,6 +51,7 @@ def shop(
     *,
     pipeline: str = "mode: promote",
     entry: str = "record",
+    auto: bool = True,
 ) -> Pipeline:
     """The pipeline, with what its gates say, and further keys of its own, as in promotion.yaml."""
     text = f"""
@@ -49,7 +62,8 @@ pipelines:
       fast-feedback:
         {{registry: {_REGISTRY}, promotes_to: extended-test, gate: {{{fast_feedback}}}}}
       extended-test:
-        {{registry: {_REGISTRY}, promotes_to: prod, gate: {{{extended_test}}}, entry: {entry}}}
+        {{registry: {_REGISTRY}, promotes_to: prod, gate: {{{extended_test}}}, entry: {entry},
+        auto: {str(auto).lower()}}}
       prod: {{registry: {_REGISTRY}}}
 """
     (read,) = configuration.parse("promotion.yaml", text).pipelines
@@ -125,16 +139,100 @@ def promoted(
     return Attested(said, *_attached(payload, kind, said.decided_at, signature))
 
 
+def deployed(
+    minute: float = 0,
+    *,
+    stage: str = "extended-test",
+    subscription: str = "",
+    pipeline: str = "shop",
+    name: str = "shop",
+) -> Attested[Deployment]:
+    """The report that the image runs in a stage."""
+    at = NINE + timedelta(minutes=minute)
+    repository = f"{_REGISTRY}/{stage}/{name}"
+    return attested(Deployment(pipeline, stage, repository, VERSION, at, subscription))
+
+
+def alert(
+    incident: str = "1",
+    minute: float = 0,
+    ended: float | None = None,
+    *,
+    stage: str = "extended-test",
+    whole: bool = False,
+    pipeline: str = "shop",
+    name: str = "shop",
+) -> Attested[Alert]:
+    """What was said of an incident that began at a minute: that it is open, or that it ended."""
+    subject = f"{_REGISTRY}/{stage}" if whole else f"{_REGISTRY}/{stage}/{name}"
+    said = Alert(
+        pipeline=pipeline,
+        stage=stage,
+        subject=subject,
+        incident=incident,
+        is_open=ended is None,
+        started_at=NINE + timedelta(minutes=minute),
+        ended_at=None if ended is None else NINE + timedelta(minutes=ended),
+        policy="errors",
+        url=f"https://monitoring/{incident}",
+    )
+    return attested(said)
+
+
+def act(
+    kind: Kind,
+    minute: float = 0,
+    expires: float | None = None,
+    *,
+    author: str = "ana@acme.dev",
+    reason: str = "it is time",
+    gates: tuple[str, ...] = (),
+    stage: str = "extended-test",
+    of: str = "image",
+    to_stage: str = "",
+    pipeline: str = "shop",
+    name: str = "shop",
+) -> Attested[Act]:
+    """What a person decided about the image in a stage, about a stage, or about the pipeline."""
+    about_image = of == "image"
+    said = Act(
+        kind=kind,
+        pipeline=pipeline,
+        stage="" if of == "pipeline" else stage,
+        subject=f"{_REGISTRY}/{stage}/{name}" if about_image else f"{_REGISTRY}/{stage}",
+        author=author,
+        reason=reason,
+        decided_at=NINE + timedelta(minutes=minute),
+        expires_at=None if expires is None else NINE + timedelta(minutes=expires),
+        gates=gates,
+        to_stage=to_stage,
+    )
+    return attested(said)
+
+
+_Kind = TypeVar("_Kind", bound=Said)
+
+
+def attested(said: _Kind) -> Attested[_Kind]:
+    """A statement of what somebody says."""
+    payload, kind = kinds.write(said, TESTED), kinds.predicate_type(said)
+    return Attested(said, *_attached(payload, kind, kinds.moment(said), 0))
+
+
 def evidence(*stated: Stated, overflow: bool = False) -> Evidence:
     """What a store that keeps these statements, in this order, says of the image."""
-    runs: list[Attested[SuiteRun]] = []
-    records: list[Attested[PromotionRecord]] = []
-    for each in stated:
-        if isinstance(each.said, SuiteRun):
-            runs.append(each)
-        else:
-            records.append(each)
-    return Evidence(tuple(runs), tuple(records), overflow=overflow)
+    return Evidence(
+        runs=_saying(SuiteRun, stated),
+        records=_saying(PromotionRecord, stated),
+        overflow=overflow,
+        deployments=_saying(Deployment, stated),
+        alerts=_saying(Alert, stated),
+        acts=_saying(Act, stated),
+    )
+
+
+def _saying(kind: type[_Kind], stated: Sequence[Stated]) -> tuple[Attested[_Kind], ...]:
+    return tuple(each for each in stated if isinstance(each.said, kind))  # type: ignore[misc]
 
 
 def judge(

@@ -67,15 +67,13 @@ def test_each_problem_is_a_line_with_its_place(capsys: pytest.CaptureFixture[str
     assert printed.err == ("promotion: 1 problem in promotion.yaml; mend that and check again\n")
 
 
-def test_what_this_version_cannot_decide_upon_is_a_problem(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_nothing_would_judge_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
     """The function would not start with it; what the file means is shown all the same."""
-    write(SHOP.replace("suites: [functional]", "suites: [functional]\n          soak: 4h"))
+    write(SHOP.replace("suites: [functional]", "suites: [functional]\n          alerts: none"))
     assert check() == 1
     printed = capsys.readouterr()
-    assert "stages.fast-feedback.gate.soak is not supported yet\n" in printed.out
-    assert "4h in the stage" in printed.out
+    assert "stages.fast-feedback.gate.alerts: alerts come through signals" in printed.out
+    assert "no open alert" in printed.out
     assert "1 problem in promotion.yaml" in printed.err
 
 

@@ -40,9 +40,22 @@ pipelines:
         ("soak: 4h, order: any", ["4h in the stage"]),
         ("soak: 48h, order: any", ["2d in the stage"]),
         ("soak: 0s, suites: [a], order: any", ["a succeeded", "0s in the stage"]),
+        (
+            "soak: 4h, restart_soak_on_alert: true, order: any",
+            ["4h in the stage, anew after every alert"],
+        ),
         ("alerts: none, order: any", ["no open alert"]),
         ("approvals: 1, order: any", ["1 approval"]),
         ("approvals: 2, order: any", ["2 approvals"]),
+        (
+            "approvals: 1, approvers: [ana@acme.dev, bo@acme.dev], order: any",
+            ["1 approval of ana@acme.dev, bo@acme.dev"],
+        ),
+        (
+            "freeze: [{from: 2026-12-24T16:00, to: 2027-01-02T08:00, reason: holidays}],"
+            " order: any",
+            ["not 2026-12-24 16:00 to 2027-01-02 08:00 UTC: holidays"],
+        ),
         (
             "freeze: [{from: fri 16:00, to: mon 08:05, timezone: Europe/London, reason: weekend}],"
             " order: any",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ import pytest
 
 from promotion import configuration
 from promotion.errors import BadConfiguration
-from promotion.pipeline import Freeze, Gate, Suite
+from promotion.pipeline import DatedFreeze, Gate, Suite, WeeklyFreeze
 
 FULL = """\
 pipelines:
@@ -29,18 +29,35 @@ pipelines:
         registry: europe-west2-docker.pkg.dev/acme-dev/tenant/shop
         promotes_to: [prod]
         entry: any
+        auto: false
+        expect_within: 2h
         gate:
           suites: [extended]
           soak: 4h
+          soak_from: promotion
+          restart_soak_on_alert: true
           alerts: none
           approvals: 1
-          freeze: [{from: "fri 16:00", to: "mon 08:00", timezone: Europe/London, reason: weekend}]
+          approvers: [ana@acme.dev, bo@acme.dev]
+          freeze:
+            - {from: "fri 16:00", to: "mon 08:00", timezone: Europe/London, reason: weekend}
+            - {from: 2026-12-24T16:00, to: 2027-01-02T08:00, reason: holidays}
       prod:
         registry: europe-west2-docker.pkg.dev/acme-prod/tenant/shop
 signals: projects/acme-ci/subscriptions/promotion-signals
 signing:
   kms: projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1
   trusted: [a public key]
+"""
+
+SMALL = """\
+pipelines:
+  shop:
+    mode: %s
+    stages:
+      one: {registry: gcr.io/acme, promotes_to: two, gate: {%s}}
+      two: {registry: gcr.io/acme, promotes_to: three, gate: {%s}}
+      three: {registry: gcr.io/acme}
 """
 
 
@@ -58,12 +75,22 @@ def test_everything_that_can_be_written_is_read() -> None:
     )
     assert extended.entry == "any"
     assert extended.promotes_to == ("prod",)
+    assert (extended.auto, extended.expect_within) == (False, timedelta(hours=2))
+    assert (fast.auto, fast.expect_within) == (True, None)
     assert extended.gate == Gate(
         suites=(Suite("extended"),),
         soak=timedelta(hours=4),
+        soak_from="promotion",
+        restart_soak_on_alert=True,
         no_alerts=True,
         approvals=1,
-        freeze=(Freeze(4, time(16), 0, time(8), ZoneInfo("Europe/London"), "weekend"),),
+        approvers=("ana@acme.dev", "bo@acme.dev"),
+        freeze=(
+            WeeklyFreeze(4, time(16), 0, time(8), ZoneInfo("Europe/London"), "weekend"),
+            DatedFreeze(
+                datetime(2026, 12, 24, 16), datetime(2027, 1, 2, 8), ZoneInfo("UTC"), "holidays"
+            ),
+        ),
     )
     assert prod.gate is None
     assert str(prod.repository) == "europe-west2-docker.pkg.dev/acme-prod/tenant/shop/prod"
@@ -94,6 +121,21 @@ def test_everything_that_can_be_written_is_read() -> None:
         ("fri 16:00", "fri 24:00", r":LINE: .*\.freeze\[0\]\.from: "),
         ("Europe/London", "Europe/Lundun", r":LINE: .*\.freeze\[0\]\.timezone: .* not a time zone"),
         (", reason: weekend", "", r":LINE: .*\.freeze\[0\]\.reason: this key is missing"),
+        ("mon 08:00", "fri 16:00", r":LINE: .*\.freeze\[0\]\.to: this does not come after fri 16"),
+        ("mon 08:00", "2026-12-24T16:00", r":LINE: .*\.freeze\[0\]\.to: this does not come after"),
+        ("2027-01-02T08:00", "mon 08:00", r":LINE: .*\.freeze\[1\]\.to: this does not come after"),
+        ("2027-01-02", "2026-01-02", r":LINE: .*\.to: this does not come after 2026-12-24T16:00"),
+        ("2027-01-02", "2027-02-30", r":LINE: .*\.to: '2027-02-30T08:00' is not a weekday and a"),
+        ("soak: 4h", "soak: 9999999d", r":LINE: .*\.gate\.soak: '9999999d' is not a duration"),
+        ("expect_within: 2h", "expect_within: 2", r":LINE: .*\.expect_within: expected `str`"),
+        ("expect_within: 2h", "expect_within: 2w", r":LINE: .*\.expect_within: '2w' is not a dur"),
+        ("auto: false", "auto: never", r":LINE: .*extended-test\.auto: expected `bool`"),
+        ("approvals: 1", "approvals: 3", r":LINE: .*\.approvals: 3 must approve, and only 2 may"),
+        (
+            "soak_from: promotion",
+            "soak_from: build",
+            r":LINE: .*\.soak_from: invalid enum value 'build'",
+        ),
         ("versions: semver", "versions: '['", r":LINE: .*\.gate\.versions: '\[' is neither"),
         (
             "promotes_to: extended-test",
@@ -173,6 +215,30 @@ def test_refs_without_suites_are_an_error() -> None:
     expected = rf":{line}: .*fast-feedback\.gate\.refs: refs judge the runs of suites; name suites"
     with pytest.raises(BadConfiguration, match=expected):
         configuration.parse("promotion.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("gate", "complaint"),
+    [
+        ("versions: semver, soak_from: promotion", r"soak_from: this is about a soak"),
+        ("versions: semver, restart_soak_on_alert: true", r"restart_\w+: this is about a soak"),
+        ("versions: semver, approvers: [ana@acme.dev]", r"approvers: these could approve"),
+        ("approvals: 2, approvers: [a@b.c, A@B.C]", r"approvals: 2 must approve, and only 1 may"),
+        ("soak: 1h, soak_from: promotion", r"soak_from: no stage promotes to one"),
+    ],
+)
+def test_a_key_that_says_more_of_another_needs_it(gate: str, complaint: str) -> None:
+    """What could hold nothing back, or could never be met, is an error."""
+    with pytest.raises(BadConfiguration, match=rf"^promotion\.yaml:5: .*\.gate\.{complaint}"):
+        configuration.parse("promotion.yaml", SMALL % ("promote", gate, "versions: semver"))
+
+
+def test_a_soak_since_a_promotion_needs_promotions() -> None:
+    """Where nothing is promoted there are no records for it to count from."""
+    gates = "versions: semver", "soak: 1h, soak_from: promotion"
+    configuration.parse("promotion.yaml", SMALL % ("promote", *gates))
+    with pytest.raises(BadConfiguration, match="soak_from: with mode: observe nothing is ever"):
+        configuration.parse("promotion.yaml", SMALL % ("observe", *gates))
 
 
 def test_all_problems_of_a_kind_are_reported_together() -> None:

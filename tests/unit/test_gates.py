@@ -303,7 +303,7 @@ def test_nothing_follows_from_statements_that_were_not_all_read(
     assert codes(moved) == ["evidence-overflow", "tag-moved"]
 
 
-def parsed(gate: str) -> Pipelines:
+def parsed(gate: str, signals: str = "") -> Pipelines:
     """Pipelines whose first gate says this."""
     text = f"""
 pipelines:
@@ -315,29 +315,34 @@ pipelines:
       two: {{registry: gcr.io/acme, promotes_to: three, gate: {{versions: semver}}}}
       three: {{registry: gcr.io/acme}}
 signing: {{key: file.pem}}
+{signals}
 """
     return configuration.parse("promotion.yaml", text)
 
 
 @pytest.mark.parametrize(
-    ("gate", "key"),
+    ("gate", "problem"),
     [
-        ("suites: [a], soak: 4h", "soak"),
-        ("suites: [a], approvals: 1", "approvals"),
-        ("suites: [a], alerts: none", "alerts"),
-        ("suites: [a], freeze: [{from: fri 16:00, to: mon 08:00, reason: r}]", "freeze"),
-        ("versions: semver", "suites left empty"),
+        ("suites: [a], alerts: none", "alerts: alerts come through signals"),
+        ("versions: semver", "suites: without suites nothing is judged but by signals"),
     ],
 )
-def test_what_cannot_be_decided_yet_is_refused_at_start(gate: str, key: str) -> None:
+def test_what_nothing_would_ever_judge_is_refused_at_start(gate: str, problem: str) -> None:
     """A condition that is written down is never silently left out of the decision."""
-    with pytest.raises(BadConfiguration, match=f"shop.stages.one.gate.{key} is not supported yet"):
+    with pytest.raises(BadConfiguration, match=f"pipelines.shop.stages.one.gate.{problem}"):
         gates.check_supported(parsed(gate))
+    gates.check_supported(parsed(gate, "signals: projects/p/subscriptions/signals"))
 
 
-def test_what_can_be_decided_is_supported() -> None:
-    """Several suites, of other stages and through subscriptions; observing; signing."""
-    via = "{suite: b, from: two, via: projects/p/subscriptions/s}"
-    gates.check_supported(
-        parsed(f"suites: [a, {via}], refs: [refs/heads/main], versions: semver, order: strict")
-    )
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "suites: [a, {suite: b, from: two, via: projects/p/subscriptions/s}]",
+        "suites: [a], refs: [refs/heads/main], versions: semver, order: strict",
+        "suites: [a], soak: 4h, restart_soak_on_alert: true, approvals: 1",
+        "suites: [a], freeze: [{from: fri 16:00, to: mon 08:00, reason: r}]",
+    ],
+)
+def test_what_can_be_decided_is_supported(conditions: str) -> None:
+    """All else that can be written, also without a subscription for signals."""
+    gates.check_supported(parsed(conditions))
