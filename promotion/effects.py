@@ -33,6 +33,7 @@ from promotion.registry.report import Way
 from promotion.registry.transport import Transport
 from promotion.turns import Turns
 from promotion.verdict import Decision, Finding, Verdict, basis_of
+from promotion.waiting import waits_since
 
 _logger = logging.getLogger(__name__)
 
@@ -154,10 +155,20 @@ class Effects:
             causes = tuple(each for each in verdict.findings if each.code in _REVOKING)
             if causes:
                 return events.revoked(case.promotion, Verdict(causes), case.reached(), at)
+        if verdict.decision is Decision.WAIT:
+            return self._waiting(case, judgement, verdict)
         if verdict.decision is Decision.DENY:
             return events.denied(case.promotion, verdict, at)
         if verdict.decision is Decision.PROMOTE and case.image.pipeline.observed:
             return events.would_promote(case.promotion, verdict, at)
+        return None
+
+    def _waiting(self, case: Case, judgement: Judgement, verdict: Verdict) -> Event | None:
+        """The event about an image that has waited for longer than is expected of its stage."""
+        expected = case.image.stage.expect_within
+        since = waits_since(judgement.evidence, case.image) if expected else None
+        if expected and since and self._now() > since + expected:
+            return events.waiting(case.promotion, verdict, since)
         return None
 
     def _record(

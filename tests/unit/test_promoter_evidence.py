@@ -15,7 +15,7 @@ import pytest
 from dev.stack import three_stages
 from promotion import configuration, effects, policy
 from promotion.errors import EvidenceMissing, RegistryUnavailable
-from promotion.events import DENIED, PROMOTED, REVOKED, WOULD_PROMOTE, Event
+from promotion.events import DENIED, PROMOTED, REVOKED, WAITING, WOULD_PROMOTE, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.messages import Outcome
@@ -256,6 +256,23 @@ def test_nothing_is_decided_while_an_earlier_stage_cannot_be_asked(
         shop.handle(shop.result(digest, "extended-test", "extended"))
     assert shop.topic.events == []
     assert shop.stage("prod").tags() == []
+
+
+def test_an_image_that_waits_for_too_long_is_told_of_once(shop: Shop) -> None:
+    """A forgotten suite is not silent: what is missing is named, when it was expected before."""
+    text = asking_for(shop, "[functional, nft]")
+    shop.written = text.replace("fast-feedback:\n", "fast-feedback:\n        expect_within: 2h\n")
+    digest = shop.push().digest
+    assert shop.handle(shop.result(digest)) == []
+    started = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
+    image = Reference(shop.stage("fast-feedback").repository, "1.0")
+    for hours in (2, 0, 1, 1):
+        shop.now += timedelta(hours=hours)
+        started.look_again(image, digest)
+    (event,) = shop.topic.events
+    assert event.attributes["ce-type"] == WAITING
+    assert codes(event) == ["suite-missing"]
+    assert json.loads(event.data)["timestamp"] == "2026-01-31T12:00:00Z"
 
 
 def test_a_suite_of_another_stage_moves_the_image_when_it_reports(shop: Shop) -> None:
