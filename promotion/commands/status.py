@@ -54,6 +54,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--exit-code", action="store_true", help="let the exit code tell: 0, 1 denied, 3 waiting"
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="also show what each finding rests on"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
@@ -77,6 +80,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         print(json.dumps(_report(found, judged_by)))
     else:
         _show(found, judged_by, environment)
+        if options.explain:
+            _explain(found, environment)
     return _exit_code(found.at(image.stage.name)) if options.exit_code else 0
 
 
@@ -161,6 +166,7 @@ def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
                         "decision": each.decision.name,
                         "message": each.message,
                         "url": each.url,
+                        "evidence": [basis.attestation for basis in each.basis],
                     }
                     for each in outlook.verdict.findings
                 ],
@@ -189,6 +195,21 @@ def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> Non
     for each in status.ignored:
         screen.say(f"ignored: {each.attestation}: {each.reason}")
     screen.say(f"judged by {judged_by}")
+
+
+def _explain(status: Status, environment: Mapping[str, str]) -> None:
+    """Every finding with the statements that it rests on, as they can be fetched and verified."""
+    from promotion.commands.screen import Screen
+
+    screen = Screen(environment)
+    for stage in status.stages:
+        for outlook in stage.outlooks:
+            screen.say(f"\n{stage.stage} → {outlook.to_stage}: {outlook.verdict.decision.name}")
+            for finding in outlook.verdict.findings:
+                screen.say(f"  {finding.decision.name:<7} {finding.code}: {finding.message}")
+                for basis in finding.basis:
+                    place = f"{stage.repository}@{basis.attestation}"
+                    screen.say(f"          {basis.at:%Y-%m-%d %H:%M:%S} UTC  {place}")
 
 
 _COLOURS = {"promoted": "green", "promote": "green", "wait": "yellow", "deny": "red"}

@@ -77,6 +77,19 @@ def test_what_is_missing_is_named(shop: Shop, capsys: pytest.CaptureFixture[str]
     assert "promotion-policy:20260131T120000Z-" in shown
 
 
+def test_what_a_finding_rests_on_is_shown_when_asked_for(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each statement by the name under which anyone can fetch and verify it."""
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    (run,) = shop.evidence("fast-feedback", digest).runs
+    assert cli.main(["status", "--explain", f"{place(shop)}:1.0"], {}) == 0
+    shown = capsys.readouterr().out
+    assert "fast-feedback → extended-test: PROMOTE" in shown
+    assert f"2026-01-31 12:00:00 UTC  {place(shop)}@{run.basis.attestation}" in shown
+
+
 @pytest.mark.parametrize(
     ("outcome", "state", "code"),
     [(Outcome.SUCCESS, "promoted", 0), (Outcome.FAILURE, "deny", 1), (Outcome.ERROR, "wait", 3)],
