@@ -94,7 +94,7 @@ def holds(image: Image, evidence: Evidence, now: datetime) -> Iterator[Finding]:
 
 def _held(image: Image, by: Acts) -> Finding:
     """That one thing is held, by each who holds it."""
-    ordered = sorted(by, key=lambda each: (each.said.decided_at, each.basis))
+    ordered = sorted(set(by), key=lambda each: (each.said.decided_at, each.basis))
     acts = [each.said for each in ordered]
     people = "; ".join(f"by {each.author}{until(each)}: {each.reason}" for each in acts)
     message = f"{_scope(image, acts[0])} is held {people}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sized
-from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from promotion.errors import UnsupportedContent
 from promotion.registry.transport import Request, Response, Transport
@@ -51,7 +52,7 @@ def all_pages(
                 f" to {url}"
             )
         if url:
-            following = replace(request, url=url, accept=frozenset({200}))
+            following = msgspec.structs.replace(request, url=url, accept=frozenset({200}))
             page = transport.send(following, most)
 
 
