@@ -1,0 +1,164 @@
+"""``promotion approve``, ``override``, ``hold``, ``release``, ``revoke`` and ``advance``.
+
+Each sends a person's decision to the function's second entry point, with the identity token of who
+runs it. The action ``promote`` is sent by ``advance``: the image goes on by itself, if its gates
+agree, while ``promote`` is kept for copying by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+_EXAMPLES = """\
+examples:
+  promotion approve REGISTRY/shop/extended-test/shop:1.4.2 --reason "release notes read"
+  promotion override REGISTRY/shop/extended-test/shop:1.4.2 --gate soak --expires-in 4h \\
+    --reason "INC-7: the fix cannot wait"
+  promotion hold --pipeline shop --stage prod --reason "INC-8"
+  promotion release --pipeline shop --stage prod --reason "INC-8 is over"
+  promotion advance REGISTRY/shop/extended-test/shop:1.4.2 --to-stage prod
+
+Pin an image as NAME:TAG@sha256:… to be refused if the tag names something else by then.
+The function is at --url or PROMOTION_CONTROL_URL. Who decides is the identity of
+GOOGLE_APPLICATION_CREDENTIALS, else of `gcloud auth login`, else of this machine.
+
+exit codes: 0 done, 1 refused or failed, 2 usage
+"""
+
+
+class _Command(NamedTuple):
+    """A command, the action that it sends, and what can be said with it."""
+
+    action: str
+    help: str
+    options: tuple[str, ...] = ()
+
+
+_EXPIRY = ("expires_at", "expires_in")
+_COMMANDS = {
+    "approve": _Command("approve", "approve an image for leaving its stage", _EXPIRY),
+    "override": _Command("override", "let an image pass gates, for a while", ("gates", *_EXPIRY)),
+    "hold": _Command("hold", "hold back an image, a stage or a pipeline", ("of_stage", *_EXPIRY)),
+    "release": _Command("release", "end a hold", ("of_stage",)),
+    "revoke": _Command("revoke", "bar an image from all further stages, for good"),
+    "advance": _Command("promote", "send an image on, if its gates agree", ("to_stage",)),
+}
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the six commands to the command line."""
+    for name, command in _COMMANDS.items():
+        parser = commands.add_parser(
+            name,
+            help=command.help,
+            description=f"Asks the function to {command.help}.",
+            epilog=_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        images = "*" if "of_stage" in command.options else "+"
+        parser.add_argument(
+            "images", nargs=images, metavar="IMAGE:TAG", help="an image, in a stage; [@DIGEST]"
+        )
+        parser.add_argument(
+            "--reason", required=name != "advance", default="", help="why; it is kept and shown"
+        )
+        for option in command.options:
+            _OPTIONS[option](parser)
+        _add_connection(parser)
+        parser.set_defaults(command=run, action=command.action, parser=parser)
+
+
+def _add_gates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gate",
+        dest="gates",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="a gate that it may pass, as in promotion.yaml: soak, alerts, …; may be repeated",
+    )
+
+
+def _add_of_stage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pipeline", default="", help="instead of images: a whole pipeline")
+    parser.add_argument("--stage", default="", help="with --pipeline: one of its stages")
+
+
+def _add_expires_at(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--expires-at", default="", metavar="TIME", help="2026-01-31T12:00:00Z")
+
+
+def _add_expires_in(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--expires-in", default="", metavar="TIME", help="30m, 4h, 2d")
+
+
+def _add_to_stage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to-stage", default="", help="where to (default: to all that follow)")
+
+
+_OPTIONS = {
+    "gates": _add_gates,
+    "of_stage": _add_of_stage,
+    "expires_at": _add_expires_at,
+    "expires_in": _add_expires_in,
+    "to_stage": _add_to_stage,
+}
+_FIELDS = ("reason", "gates", "pipeline", "stage", *_EXPIRY, "to_stage", "author")
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default="", help="the function (default: $PROMOTION_CONTROL_URL)")
+    parser.add_argument(
+        "--token", default="", help="an identity token (default: $PROMOTION_CONTROL_TOKEN)"
+    )
+    parser.add_argument("--author", default="", help="who decides: in development only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Send a decision about each image, or about what else is named.
+
+    Raises:
+        PromotionError: There is no function to ask, or no identity to ask as.
+    """
+    from promotion.commands.control_client import ControlClient
+    from promotion.errors import PromotionError
+
+    if bool(options.images) == bool(getattr(options, "pipeline", "")):
+        options.parser.error("name either images or --pipeline")
+    done = []
+    code = 0
+    with closing(ControlClient.around(options, environment)) as client:
+        for decision in _decisions(options):
+            try:
+                done.append(client.send(decision))
+            except PromotionError as error:
+                print(f"promotion: {error}", file=sys.stderr)
+                code = 1
+    _show(done, options.json)
+    return code
+
+
+def _decisions(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    given = {name: getattr(options, name, "") for name in _FIELDS}
+    common = {"action": options.action, **{name: said for name, said in given.items() if said}}
+    for image in options.images:
+        name, _, digest = image.partition("@")
+        yield {**common, "image": name, **({"digest": digest} if digest else {})}
+    if not options.images:
+        yield common
+
+
+def _show(done: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"decisions": done}))
+        return
+    for each in done:
+        pinned = f"@{each['digest']}" if each.get("digest") else ""
+        until = f", until {each['expires_at']}" if each.get("expires_at") else ""
+        print(f"{each['action']}: {each['subject']}{pinned} by {each['author']}{until}")
