@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from promotion import cli, configuration, gates, messages
+from promotion import cli, configuration, decision, gates, messages
 from promotion.artifact_registry import ENDPOINT_VARIABLE
 from promotion.delivery import Message
 from promotion.inspection import READING
@@ -78,6 +78,14 @@ def test_check_prints_what_is_shown(
             cli.main(command.split(), {ENDPOINT_VARIABLE: api.endpoint})
             printed = capsys.readouterr()
             assert printed.out + printed.err == text
+
+
+def test_every_decision_shown_can_be_sent() -> None:
+    """What the page on people's decisions shows is of the form that the function takes."""
+    page = (ROOT / "docs/control.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```json\n(.*?)```", page, re.DOTALL) + re.findall(r"-d '(.*)'", page)
+    actions = {decision.parse(text.encode()).action for text in shown}
+    assert actions == {"override", "hold", "approve"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
