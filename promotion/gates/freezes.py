@@ -7,7 +7,7 @@ longer one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -44,11 +44,10 @@ def judged(gate: Gate, now: datetime) -> Iterator[Finding]:
 def _unbroken(freezes: Sequence[Freeze], now: datetime) -> list[Window]:
     """The windows that follow each other from now on without a moment between them.
 
-    After the dated ones only those of the week are left: if these last for longer than a week, they
-    never end.
+    After the dated ones only those of the week are left: if these last for weeks, they never end.
     """
     zones = [each.end.replace(tzinfo=UTC) for each in freezes if isinstance(each, DatedFreeze)]
-    last = max([now, *zones]) + 2 * _WEEK
+    last = max([now, *zones]) + 4 * _WEEK
     found: list[Window] = []
     while window := _at(freezes, found[-1].end if found else now):
         found.append(window)
@@ -72,13 +71,14 @@ def _near(freeze: Freeze, at: datetime) -> list[Window]:
     """The windows of a freeze that a moment can be in."""
     if isinstance(freeze, DatedFreeze):
         return [_window(freeze, freeze.begin, freeze.end)]
-    return [_in_week(freeze, at + weeks * _WEEK) for weeks in (-1, 0, 1)]
-
-
-def _in_week(freeze: WeeklyFreeze, at: datetime) -> Window:
-    """The window that begins in the seven days before a moment, or on its day."""
+    # Weeks are counted by the calendar there: one with a change of the clocks is not as long.
     today = at.astimezone(freeze.timezone).date()
-    first = today - timedelta(days=(today.weekday() - freeze.from_weekday) % 7)
+    return [_in_week(freeze, today + weeks * _WEEK) for weeks in (-1, 0, 1)]
+
+
+def _in_week(freeze: WeeklyFreeze, day: date) -> Window:
+    """The window that begins on a day, or in the six days before it."""
+    first = day - timedelta(days=(day.weekday() - freeze.from_weekday) % 7)
     days = (freeze.to_weekday - freeze.from_weekday) % 7
     if days == 0 and freeze.to_time <= freeze.from_time:
         days = 7
