@@ -95,6 +95,23 @@ def test_a_layer_that_is_kept_elsewhere_may_be_missing(
     assert ways[digest_of(b"here")] is Way.COPIED
 
 
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.empty.v1+json", "x/y"],
+)
+def test_a_layer_may_be_of_any_kind_and_be_the_config_too(
+    source: RepositoryClient, destination: RepositoryClient, media_type: str
+) -> None:
+    """Compression and kind are the reader's matter; one content in two places is sent once."""
+    config = images.push_blob(source, b"{}", "application/vnd.oci.empty.v1+json")
+    layers = [images.push_blob(source, content, media_type) for content in (b"(\xb5/\xfd", b"{}")]
+    image = images.push_manifest(source, {"config": config, "layers": layers}, OCI_MANIFEST)
+    copied = copy(image, source, destination)
+    destination.put_manifest(image, "1.0")
+    assert sorted(each.size for each in copied.blobs) == [2, 4]
+    assert destination.manifest("1.0") == image
+
+
 def test_blobs_in_an_index_are_copied(
     source: RepositoryClient, destination: RepositoryClient
 ) -> None:
