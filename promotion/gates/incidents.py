@@ -14,7 +14,7 @@ from promotion.evidence.attested import Attested, Evidence
 from promotion.gates import acts
 from promotion.gates.wording import moment
 from promotion.pipeline import Gate, Image
-from promotion.verdict import Decision, Finding
+from promotion.verdict import Basis, Decision, Finding
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -39,6 +39,16 @@ class Incident(msgspec.Struct, frozen=True):
         closed = [each.said for each in self.messages if not each.said.is_open]
         return max((each.ended_at or each.started_at for each in closed), default=None)
 
+    @property
+    def url(self) -> str:
+        """Where people can look at it."""
+        return self.messages[0].said.url
+
+    @property
+    def basis(self) -> tuple[Basis, ...]:
+        """What a finding about it rests on."""
+        return tuple(each.basis for each in self.messages)
+
 
 def incidents_of(image: Image, evidence: Evidence) -> list[Incident]:
     """The incidents that concern an image in its stage, the oldest first."""
@@ -61,17 +71,36 @@ def incidents_of(image: Image, evidence: Evidence) -> list[Incident]:
 
 
 def judged(image: Image, gate: Gate, evidence: Evidence, now: datetime) -> Iterator[Finding]:
-    """Whether an incident is open that concerns the image; the stage's can be released."""
-    if not gate.no_alerts:
-        return
+    """Whether an incident is open that concerns the image, here or at a gate that it has passed."""
+    if gate.no_alerts:
+        yield from _here(image, evidence, now)
+    yield from _upstream(image, evidence)
+
+
+def _here(image: Image, evidence: Evidence, now: datetime) -> Iterator[Finding]:
+    """The incidents of its own stage; those that are about no image can be released."""
     release = acts.latest_of(acts.about_stage(image, Kind.RELEASE, evidence, now))
     still_open = [each for each in incidents_of(image, evidence) if each.ended_at is None]
     blocking = [each for each in still_open if not (release and _lifts(release.said, each))]
-    yield from (_open(image, incident) for incident in blocking)
+    for each in blocking:
+        said = _said(image, each)
+        yield Finding(Decision.WAIT, "alert-open", said, each.url, each.basis)
     if not blocking:
         message = f"no alert is open for it in {image.stage.name}"
         basis = (release.basis,) if release and still_open else ()
         yield Finding(Decision.PROMOTE, "no-alert", message, basis=basis)
+
+
+def _upstream(image: Image, evidence: Evidence) -> Iterator[Finding]:
+    """Its incidents in earlier stages whose gates ask for none: they count from there on."""
+    for stage in image.pipeline.upstream_of(image.stage):
+        if stage.gate is None or not stage.gate.no_alerts:
+            continue
+        there = Image(image.pipeline, stage, image.name, image.in_stage(stage))
+        for each in incidents_of(there, evidence):
+            if each.of_image and each.ended_at is None:
+                said = _said(there, each)
+                yield Finding(Decision.WAIT, "alert-open-upstream", said, each.url, each.basis)
 
 
 def _lifts(release: Act, incident: Incident) -> bool:
@@ -79,18 +108,16 @@ def _lifts(release: Act, incident: Incident) -> bool:
     return not incident.of_image and release.decided_at > incident.started_at
 
 
-def _open(image: Image, incident: Incident) -> Finding:
+def _said(image: Image, incident: Incident) -> str:
     alert = incident.messages[0].said
     policy = f"alert {alert.policy}" if alert.policy else "an alert"
     stage = image.stage.name
     about = f"in {stage}" if incident.of_image else f"in {stage}, about no image in particular"
     lifts = "" if incident.of_image else f", or releases {stage}"
-    message = (
+    return (
         f"{policy} (incident {alert.incident}) is open {about} since"
         f" {moment(incident.started_at)}; it waits until somebody closes it{lifts}"
     )
-    basis = tuple(each.basis for each in incident.messages)
-    return Finding(Decision.WAIT, "alert-open", message, alert.url, basis)
 
 
 def messages_of(incidents: Sequence[Incident]) -> list[Attested[Alert]]:

@@ -18,7 +18,7 @@ GATES: Mapping[str, tuple[str, ...]] = {
     "versions": ("version-not-allowed",),
     "order": ("superseded",),
     "soak": ("soaking", "not-deployed"),
-    "alerts": ("alert-open",),
+    "alerts": ("alert-open", "alert-open-upstream"),
     "approvals": ("approvals-missing",),
     "freeze": ("frozen",),
     "hold": ("held",),

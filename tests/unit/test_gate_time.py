@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from promotion.evidence.act import Kind
 from promotion.pipeline import Pipeline
 from promotion.verdict import Decision, Finding, Verdict
-from tests.unit.histories import NINE, Stated, act, alert, codes, deployed, judge, promoted, shop
+from tests.unit.histories import (
+    NINE,
+    Stated,
+    act,
+    alert,
+    codes,
+    deployed,
+    judge,
+    promoted,
+    run,
+    shop,
+)
 
 STAGE = "extended-test"
 SOAK = 30
@@ -164,6 +175,23 @@ def test_an_incident_that_was_closed_is_not_open(whole: bool) -> None:
     for stated in ([opened, closed], [closed, opened], [closed]):
         assert codes(judged(QUIET, *stated)) == ["no-alert"]
     assert codes(judged(QUIET, opened, alert("2", 1, 2))) == ["alert-open"]
+
+
+def test_an_alert_at_a_gate_that_was_passed_counts_from_there_on() -> None:
+    """If that gate asks for none, until it is closed; the earlier stage's own alerts do not."""
+    passed = shop("suites: [functional], alerts: none", "suites: [extended]", entry="any")
+    opened = alert("17", 3, stage="fast-feedback")
+    others: list[Stated] = [
+        alert("18", 3, stage="fast-feedback", whole=True),
+        run("extended", stage="extended-test"),
+    ]
+
+    def found(*stated: Stated) -> list[str]:
+        return codes(judge(passed, *others, *stated, stage="extended-test"))
+
+    assert found() == ["suite-succeeded"]
+    assert found(opened) == ["suite-succeeded", "alert-open-upstream"]
+    assert found(opened, alert("17", 3, 4, stage="fast-feedback")) == ["suite-succeeded"]
 
 
 def test_an_open_alert_names_policy_incident_and_link() -> None:
