@@ -5,16 +5,19 @@ from when what each of them says was so, and from the time. What promotion.yaml 
 would ever judge is refused at start (``check_supported``), never overlooked.
 """
 
-from promotion.gates.decision import decide, evidence_overflow
+from promotion.gates.decision import barred, decide, evidence_overflow
+from promotion.gates.entries import first_record
 from promotion.gates.suites import stands
 from promotion.gates.support import check_supported
 from promotion.gates.versions import Standing, looks_at_versions, tag_conflict
 
 __all__ = [
     "Standing",
+    "barred",
     "check_supported",
     "decide",
     "evidence_overflow",
+    "first_record",
     "looks_at_versions",
     "stands",
     "tag_conflict",

@@ -29,6 +29,17 @@ def decide(
     return Verdict(tuple(overrides.overridden(findings, image, evidence, now)))
 
 
+def barred(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ...]:
+    """What keeps an image from being used where it is: revocations, holds, late failures."""
+    if evidence.overflow:
+        return (evidence_overflow("it"),)
+    return (
+        *acts.revocations(image, evidence),
+        *suites.upstream(image, evidence),
+        *acts.holds(image, evidence, now),
+    )
+
+
 def evidence_overflow(subject: str) -> Finding:
     """The finding that more is attached to an image, named in words, than can be judged upon."""
     return Finding(

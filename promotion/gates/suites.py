@@ -31,7 +31,7 @@ def stands(image: Image, record: PromotionRecord, evidence: Evidence) -> bool:
 def judged(image: Image, gate: Gate, evidence: Evidence) -> Iterator[Finding]:
     """Whether the gate's suites succeeded, and no earlier gate's has failed."""
     yield from _own(image, gate, evidence)
-    yield from _upstream(image, evidence)
+    yield from upstream(image, evidence)
 
 
 def _own(image: Image, gate: Gate, evidence: Evidence) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def _own(image: Image, gate: Gate, evidence: Evidence) -> Iterator[Finding]:
             yield _missing(suite, runs)
 
 
-def _upstream(image: Image, evidence: Evidence) -> Iterator[Finding]:
+def upstream(image: Image, evidence: Evidence) -> Iterator[Finding]:
     """Failures of suites that the image's earlier gates ask for: they count from there on."""
     own = image.pipeline.suites_of(image.stage)
     for suite in dict.fromkeys(image.pipeline.suites_up_to(image.stage)):

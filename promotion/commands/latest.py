@@ -1,0 +1,100 @@
+"""``promotion latest``: the highest version of an image in a stage, for whoever deploys it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promotion.latest import Latest
+    from promotion.pipeline import Pipeline, Pipelines, Stage
+
+_EXAMPLES = """\
+examples:
+  promotion latest shop --stage prod
+  promotion latest shop --stage extended-test --pipeline shop --json | jq -r .image
+
+A version that is revoked or held is skipped, and so are pre-releases.
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "latest",
+        help="print the highest version of an image in a stage",
+        description="Prints the highest version of an image in a stage that is neither revoked nor"
+        " held.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the image's name in the stage")
+    parser.add_argument("--stage", required=True, help="a stage of promotion.yaml")
+    parser.add_argument("--pipeline", default="", help="its pipeline, if several have such a stage")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default="",
+        help="default: $PROMOTION_CONFIG, else promotion.yaml",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one object, with digest and time"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    """Print the version.
+
+    Raises:
+        PromotionError: There is none, or it could not be found out.
+    """
+    from promotion import configuration, signing
+    from promotion.commands.sides import source_side
+    from promotion.evidence.store import EvidenceStore
+    from promotion.latest import latest
+    from promotion.registry.connections import Connections
+    from promotion.signing import Unsigned
+
+    file = options.config or environment.get("PROMOTION_CONFIG") or "promotion.yaml"
+    pipelines = configuration.load(Path(file))
+    pipeline, stage = _stage(pipelines, options.pipeline, options.stage)
+    store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
+    transport = source_side(environment)
+    found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC))
+    print(json.dumps(_report(found)) if options.json else found.image.tag)
+
+
+def _stage(pipelines: Pipelines, pipeline: str, name: str) -> tuple[Pipeline, Stage]:
+    from promotion.errors import BadReference
+
+    found = [
+        (each, stage)
+        for each in pipelines.pipelines
+        for stage in each.stages.values()
+        if stage.name == name and pipeline in ("", each.name)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(each.name for each, _ in found)
+        raise BadReference(f"Several pipelines have a stage {name!r}: name one of {names}")
+    known = ", ".join(f"{each.name}: {', '.join(each.stages)}" for each in pipelines.pipelines)
+    raise BadReference(f"There is no such stage {name!r}; promotion.yaml has {known}")
+
+
+def _report(found: Latest) -> dict[str, object]:
+    return {
+        "version": found.image.tag,
+        "image": str(found.image.at(found.digest)),
+        "digest": found.digest,
+        "since": found.since.isoformat() if found.since else None,
+        "skipped": [
+            {"version": version, "findings": [finding.code for finding in findings]}
+            for version, findings in found.skipped
+        ],
+    }
