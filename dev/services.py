@@ -207,6 +207,7 @@ def function_server(
     directory: Path,
     port: int = 0,
     target: str = "promote",
+    signature: str = "cloudevent",
 ) -> Iterator[Service]:
     """Run a function under the Functions Framework's production server, as Cloud Run does.
 
@@ -218,12 +219,13 @@ def function_server(
         directory: Receives the log.
         port: Where to listen; 0 lets the server choose.
         target: The entry point's name.
+        signature: What it takes: "cloudevent" or "http".
 
     Yields:
         The server, ready to answer.
     """
     file = (source / "main.py" if source.is_dir() else source).resolve()
-    function = [f"--target={target}", f"--source={file.name}", "--signature-type=cloudevent"]
+    function = [f"--target={target}", f"--source={file.name}", f"--signature-type={signature}"]
     address = ["--host=127.0.0.1", f"--port={port}"]
     command = [sys.executable, "-m", "functions_framework", *function, *address]
     variables = _function_environment(environment, directory)

@@ -16,8 +16,19 @@ from promotion import configuration
 from promotion.errors import BadMessage
 from promotion.evidence.act import Kind
 
-GateName = Literal["suites", "refs", "versions", "order", "soak", "alerts", "approvals", "freeze"]
-"""What an override can let an image pass: the keys of a gate."""
+GateName = Literal[
+    "suites",
+    "refs",
+    "versions",
+    "order",
+    "soak",
+    "alerts",
+    "approvals",
+    "freeze",
+    "hold",
+    "auto",
+]
+"""What an override can let an image pass: the keys of a gate, a hold, and ``auto: false``."""
 
 OVERRIDE_HOLDS = timedelta(hours=24)
 OVERRIDE_HOLDS_AT_MOST = timedelta(days=7)

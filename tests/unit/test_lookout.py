@@ -13,6 +13,7 @@ from dev.stack import three_stages
 from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
 from promotion.errors import BadMessage
+from promotion.events import PROMOTED, REVOKED
 from promotion.evidence.attested import Evidence
 from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
@@ -22,7 +23,7 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.signals import Evaluate, Incident
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
-from tests.unit.shop import PUBLISHED, Shop
+from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 
 SIGNALS = "projects/p/subscriptions/signals"
 INCIDENT = Incident(
@@ -188,3 +189,27 @@ def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> 
     shop.written = text
     look().evaluate(Evaluate(SIGNALS, PUBLISHED))
     assert shop.stage("extended-test").resolve("1.0") == digest
+
+
+def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) -> None:
+    """If the gate that the image has passed asks for none: the event names how far it has come."""
+    gate = "suites: [functional]"
+    shop.written = shop.promotion_yaml.replace(gate, f"{gate}\n          alerts: none")
+    digest = shop.push().digest
+    deploy(shop, digest, "1.0", hours=0)
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+    before = len(shop.topic.events)
+    for _ in range(2):
+        look().incident(INCIDENT)
+    (event,) = shop.topic.events[before:]
+    assert event.attributes["ce-type"] == REVOKED
+    assert json.loads(event.data)["stages"] == ["extended-test"]
+    assert codes(event) == ["alert-open"]
+    late = shop.handle(shop.result(digest, "extended-test", "extended"))
+    assert PROMOTED not in kinds(late)
+    look().incident(CLOSED)
+    later = replace(
+        shop.result(digest, "extended-test", "extended"),
+        finished_at=PUBLISHED + timedelta(seconds=1),
+    )
+    assert kinds(shop.handle(later)) == [PROMOTED]
