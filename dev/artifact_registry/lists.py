@@ -12,10 +12,9 @@ import json
 import re
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from dev.serving import Serving
 
 _PATH = re.compile(
     "/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)/packages(?:/([^/]+)/tags)?"
@@ -25,7 +24,7 @@ _POLL_SECONDS = 0.01
 Entry = dict[str, str]
 
 
-class ArtifactRegistryLists:
+class ArtifactRegistryLists(Serving):
     """Serves lists for as long as its `with` block lasts.
 
     Attributes:
@@ -63,21 +62,6 @@ class ArtifactRegistryLists:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,))
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def _answer(self, path: str) -> tuple[int, object]:
         url = urlsplit(path)

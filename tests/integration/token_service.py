@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -24,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
+
+from dev.serving import Serving
 
 SERVICE = "the registry"
 ISSUER = "the token service"
@@ -58,7 +57,7 @@ class User:
     rights: Rights = field(default_factory=dict)
 
 
-class TokenService:
+class TokenService(Serving):
     """Issues tokens for as long as its `with` block lasts.
 
     Attributes:
@@ -91,21 +90,6 @@ class TokenService:
                 "rootcertbundle": str(self._bundle),
             }
         }
-
-    def __enter__(self) -> Self:
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def answer(
         self, method: str, who: str | None, parameters: Mapping[str, list[str]]

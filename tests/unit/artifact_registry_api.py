@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from dev.serving import Serving
 from promotion.inspection import READING, WRITING
 
 VERB = ":testIamPermissions"
@@ -55,7 +54,7 @@ class Asked:
     authorization: str
 
 
-class ArtifactRegistryApi:
+class ArtifactRegistryApi(Serving):
     """Serves ``repositories`` for as long as its `with` block lasts; keeps what it was ``asked``.
 
     Attributes:
@@ -110,21 +109,6 @@ class ArtifactRegistryApi:
             return 200, {"name": asked.resource, **resource.settings}
         wanted = json.loads(body)["permissions"]
         return 200, {"permissions": [each for each in wanted if each in resource.granted]}
-
-    def __enter__(self) -> Self:
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def _refusal(status: int, message: str) -> tuple[int, object]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from dev.serving import Serving
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Asked:
     headers: Mapping[str, str]
 
 
-class ScriptedServer:
+class ScriptedServer(Serving):
     """Answers with ``answers`` in order, the last again and again; keeps what it was ``asked``."""
 
     def __init__(self, *answers: Answer) -> None:
@@ -59,18 +58,3 @@ class ScriptedServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
