@@ -2,13 +2,15 @@
 
 Each stage has a repository ``promotion-control``. In it stands, for what such statements are about,
 a small artifact whose bytes follow from the name alone, and they are attached to it as evidence is
-attached to an image: signed, each by itself, so that no writer can lose another's.
+attached to an image: signed, each by itself and under a tag of its own, so that no writer can lose
+another's.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from promotion.evidence import attestation
 from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
 from promotion.evidence.attested import Evidence
 from promotion.evidence.kinds import Said
@@ -36,7 +38,9 @@ def state(repository: RepositoryClient, said: Said, store: EvidenceStore) -> Dig
     known = store.read(stage.digest, [repository])
     repository.put_blob(EMPTY)
     repository.put_manifest(stage, "stage")
-    return store.attach(repository, stage, said, known)
+    stated = store.attach(repository, stage, said, known)
+    _tag(stated, store.read(stage.digest, [repository]), stage, repository)
+    return stated
 
 
 def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
@@ -46,6 +50,15 @@ def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
         Retryable: It could not be read.
     """
     return store.read(_stage(repository.repository).digest, [repository])
+
+
+def _tag(stated: Digest, known: Evidence, stage: Manifest, repository: RepositoryClient) -> None:
+    """Give a statement a tag of its own, so that no rule about untagged manifests removes it."""
+    for each in known.attested:
+        if each.basis.statement == stated:
+            tag = attestation.tag_of(stage.digest, each.manifest.digest)
+            if repository.resolve(tag) is None:
+                repository.put_manifest(each.manifest, tag)
 
 
 def _stage(repository: Repository) -> Manifest:

@@ -98,7 +98,9 @@ def test_nothing_is_latest_in_a_stage_that_is_held(
     stage = Repository(shop.near.host, "shop/fast-feedback")
     control = RepositoryClient(control_log.repository_of(stage), shop.transport)
     store = evidence_store(configuration.parse("promotion.yaml", shop.promotion_yaml))
-    control_log.state(control, act(shop, Kind.HOLD, str(stage)), store)
+    for _ in range(2):
+        control_log.state(control, act(shop, Kind.HOLD, str(stage)), store)
+    assert len(control.tags()) == 2, "the stage's own, and one for what is stated of it"
     assert latest() == 1
     assert "by ann@example.com: it loses orders" in capsys.readouterr().err
 
