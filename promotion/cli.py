@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="promotion",
         description="Moves a tested container image to the next stage.",
         epilog="exit codes: 0 done; 1 refused or failed, standard error says why; 2 usage;"
-        " 3 still waiting (status --exit-code)",
+        " 3 still waiting (status --exit-code, publish --wait)",
     )
     parser.add_argument("--version", action="version", version=f"promotion {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -5,6 +5,7 @@ PromotionError
 │   ├── BadConfiguration     promotion.yaml or an environment variable is missing or wrong
 │   ├── BadMessage           not a message that this deployment takes
 │   ├── BadReference         not an image reference
+│   ├── BadReport            a test report that cannot be relied on
 │   ├── CannotFinish         a blob that no attempt can bring over within its deadline
 │   ├── NotIdentified        a request that does not prove who sends it
 │   ├── RegistryRefused      the registry says that the request itself is wrong
@@ -44,6 +45,10 @@ class BadMessage(Permanent):
 
 class BadReference(Permanent):
     """Text that does not name an image, a repository or a digest."""
+
+
+class BadReport(Permanent):
+    """A test report that cannot be relied on: unreadable, malformed, or of no test."""
 
 
 class CannotFinish(Permanent):

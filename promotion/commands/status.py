@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     transport = side_around(options.image.partition("/")[0], environment)
     reference = _reference(options.image, transport)
-    pipelines, store, judged_by = _policy(options.config, reference, transport)
+    pipelines, store, judged_by = policy_for(options.config, reference, transport)
     image = pipelines.find(reference)
     found = status(image, digest_named_by(reference, transport), transport, store)
     if options.json:
@@ -100,10 +100,15 @@ def _reference(text: str, transport: Transport) -> Reference:
     return Reference(reference.repository, version, reference.digest)
 
 
-def _policy(
+def policy_for(
     file: str, reference: Reference, transport: Transport
 ) -> tuple[Pipelines, EvidenceStore, str]:
-    """What judges: the pipelines, a store that trusts whom they trust, and where it is from."""
+    """What judges: the pipelines, a store that trusts whom they trust, and where it is from.
+
+    Raises:
+        BadConfiguration: The file, or the policy that is stored, cannot be read.
+        Retryable: No policy is stored beside the image, or the registry failed.
+    """
     from promotion import configuration, signing
     from promotion.evidence.store import EvidenceStore
     from promotion.registry.connections import Connections
