@@ -73,7 +73,13 @@ def test_publish_prints_json_alone(
     reference, digest = image
     assert run("publish", reference, *PASSED, "--topic", TOPIC, "--json") == 0
     sent = json.loads(capsys.readouterr().out)
-    assert sent == {"image": reference, "digest": digest, "message_id": "1"}
+    assert sent == {
+        "image": reference,
+        "digest": digest,
+        "suite": "functional",
+        "outcome": "success",
+        "message_id": "1",
+    }
     assert topics.keys() == {TOPIC}
 
 
