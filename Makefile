@@ -15,8 +15,11 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 REQUIRE_SERVICES ?=
 export REQUIRE_SERVICES
 
-# Written by `make dev` while it runs, so that `make publish` finds its emulator and topic.
+# Written by `make dev` while it runs, so that `make publish` finds its emulator and topic; a topic
+# that somebody names is meant instead, on the real Pub/Sub.
+ifeq ($(origin PROMOTION_RESULTS_TOPIC),undefined)
 -include .dev/environment.mk
+endif
 
 .PHONY: help
 help: ## List the targets
@@ -33,9 +36,14 @@ dev: $(VENV)/runtime ## Run the real parts (Pub/Sub emulator, docker-registry, f
 	@$(BIN)/python -m dev.stack
 
 .PHONY: publish
-publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=success|failure|cancel|error
-	@$(if $(and $(IMAGE),$(SUITE),$(OUTCOME)),,$(error usage: make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… OUTCOME=…))
-	@$(BIN)/promotion publish "$(IMAGE)" --suite "$(SUITE)" --outcome "$(OUTCOME)"
+publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=… or JUNIT="FILE…"; WAIT=1
+	@$(if $(and $(IMAGE),$(SUITE),$(OUTCOME)$(JUNIT)),,$(error usage: $(PUBLISH_USAGE)))
+	@$(BIN)/promotion publish "$(IMAGE)" --suite "$(SUITE)" $(PUBLISH_OPTIONS)
+
+PUBLISH_USAGE = make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… \
+	OUTCOME=success|failure|cancel|error or JUNIT="FILE…" [REF=…] [WAIT=1 [TIMEOUT=10m]]
+PUBLISH_OPTIONS = $(if $(OUTCOME),--outcome "$(OUTCOME)") $(if $(JUNIT),--junit $(JUNIT)) \
+	$(if $(REF),--ref "$(REF)") $(if $(WAIT),--wait) $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
 
 # --- Check it ------------------------------------------------------------------------------------
 

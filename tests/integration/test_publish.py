@@ -1,0 +1,123 @@
+"""``promotion publish`` as a process, on the emulator, a registry, and a function that takes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev.services import MissingPart
+from dev.stack import ROOT
+from tests.integration.busybox import Busybox
+from tests.integration.ci_job import FAILED, PASSED, Job
+from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD, Shop
+
+FUNCTIONAL = "--suite functional --junit reports/*.xml"
+
+
+@pytest.fixture
+def job(shop: Shop, busybox: Busybox, tmp_path: Path) -> Job:
+    """A job that has tested an image in fast-feedback."""
+    busybox.push(shop.image(FAST_FEEDBACK))
+    return Job(shop, tmp_path)
+
+
+def test_a_success_is_published_and_seen_to_promote(job: Job) -> None:
+    """One line, to which the exit code and standard output answer; nothing is drawn in a pipe."""
+    job.report(PASSED)
+    ended = job.shell(f'promotion publish "$IMAGE" {FUNCTIONAL} --wait --json')
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        "promotion: promoted: extended-test: it is there\n",
+    )
+    said = json.loads(ended.stdout)
+    digest = job.shop.digest(EXTENDED_TEST)
+    assert (said["digest"], said["outcome"], said["state"]) == (digest, "success", "promoted")
+    assert job.shop.events.next().attributes["verdict"] == "PROMOTE"
+
+
+def test_a_failure_is_denied_and_lifted_by_the_next_run(job: Job) -> None:
+    """A standing denial is not mistaken for the answer to a later success."""
+    job.report(FAILED)
+    denied = job.shell(f'promotion publish "$IMAGE" {FUNCTIONAL} --run-url https://ci/1 --wait')
+    assert denied.returncode == 1
+    assert denied.stderr.startswith("promotion: denied: extended-test: suite functional failed at")
+    assert denied.stderr.endswith("(https://ci/1)\n")
+    job.report(PASSED)
+    again = job.shell(f'promotion publish "$IMAGE" {FUNCTIONAL} --run-url https://ci/2 --wait')
+    assert (again.returncode, job.shop.digest(EXTENDED_TEST)) == (0, job.shop.digest(FAST_FEEDBACK))
+
+
+def test_what_is_missing_is_told_when_the_time_is_over(job: Job) -> None:
+    """Exit code 3: the result of another suite is recorded, and this one has not reported."""
+    lint = 'promotion publish "$IMAGE" --suite lint --outcome success --wait --timeout 3s'
+    ended = job.shell(lint)
+    assert ended.returncode == 3
+    missing = "extended-test: suite functional has not reported from fast-feedback"
+    assert ended.stderr == f"promotion: waiting: {missing}\n"
+
+
+def test_nothing_is_sent_of_what_is_not_there(job: Job) -> None:
+    """Neither about another tag, nor from reports that were not written."""
+    for command, complaint in [
+        (f'promotion publish "$IMAGE-typo" {FUNCTIONAL}', "reports/*.xml cannot be read"),
+        ('promotion publish "$IMAGE-typo" --suite functional --outcome success', "not exist"),
+    ]:
+        ended = job.shell(command)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert complaint in ended.stderr
+
+
+def test_on_a_terminal_one_sees_what_is_waited_for(job: Job) -> None:
+    """A line on standard error that changes, and standard output as ever."""
+    job.publish_unheard()
+    terminal, end = pty.openpty()
+    try:
+        publish = ["-m", "promotion", "publish", job.image, "--suite", "functional"]
+        ended = subprocess.run(
+            [sys.executable, *publish, *["--outcome", "success", "--wait", "--timeout", "0s"]],
+            cwd=job.folder,
+            env={**job.environment, "TERM": "xterm", "COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=end,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(end)
+        os.close(terminal)
+    assert ended.returncode == 3
+    assert ended.stdout.startswith("sent: functional success for")
+    drawn, _, said = shown.partition("promotion: ")
+    assert "\x1b[" in drawn
+    assert "waiting: the function has not recorded the result yet" in drawn
+    assert said == "waiting: the function has not recorded the result yet\r\n"
+
+
+def test_make_publishes_too(job: Job) -> None:
+    """With reports, and waiting, to the topic that the environment names."""
+    if not shutil.which("make"):
+        raise MissingPart("make is not installed: apt-get install make")
+    job.report(PASSED)
+    make = ["make", "--no-print-directory", "-C", str(ROOT), "-o", ".venv/runtime", "publish"]
+    bin_folder = f"BIN={Path(sys.executable).parent}"
+    usage = job.run([*make, bin_folder, f"IMAGE={job.image}"])
+    assert usage.returncode == 2
+    assert "usage: make publish IMAGE=" in usage.stderr
+    reports = f"JUNIT={job.folder}/reports/*.xml"
+    ended = job.run(
+        [*make, bin_folder, f"IMAGE={job.image}", "SUITE=functional", reports, "WAIT=1"]
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "sent: functional success (2 passed, 0 failed, 0 skipped)" in ended.stdout
+    assert job.shop.digest(EXTENDED_TEST)
+    assert job.shop.digest(PROD) is None
