@@ -41,9 +41,10 @@ publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=… 
 	@$(BIN)/promotion publish "$(IMAGE)" --suite "$(SUITE)" $(PUBLISH_OPTIONS)
 
 PUBLISH_USAGE = make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… \
-	OUTCOME=success|failure|cancel|error or JUNIT="FILE…" [REF=…] [WAIT=1 [TIMEOUT=10m]]
+	OUTCOME=success|failure|cancel|error or JUNIT="FILE…" [REF=…] [WAIT=1 [TIMEOUT=10m]] [URL=…]
 PUBLISH_OPTIONS = $(if $(OUTCOME),--outcome "$(OUTCOME)") $(if $(JUNIT),--junit $(JUNIT)) \
-	$(if $(REF),--ref "$(REF)") $(if $(WAIT),--wait) $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
+	$(if $(REF),--ref "$(REF)") $(if $(WAIT),--wait) $(if $(TIMEOUT),--timeout "$(TIMEOUT)") \
+	$(if $(URL),--url "$(URL)")
 
 # --- Check it ------------------------------------------------------------------------------------
 

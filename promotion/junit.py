@@ -20,6 +20,9 @@ from promotion.messages import Outcome
 LARGEST = 64 * 1024 * 1024
 """The bytes that one report may have: more is not a report, or holds the output of tests."""
 
+_DEEPEST = 100
+# A refusal takes effect at the end of a piece only.
+_PIECE = 1024 * 1024
 _ROOTS = ("testsuites", "testsuite")
 _FAILURES = ("failure", "error")
 # What GoogleTest and CTest say in an attribute, not always in an element.
@@ -64,7 +67,8 @@ def read(content: bytes) -> Tests:
     counter = _Counter()
     parser = ElementTree.XMLParser(target=counter)
     try:
-        parser.feed(content)
+        for start in range(0, len(content), _PIECE):
+            parser.feed(content[start : start + _PIECE])
         parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise BadReport(f"it is not well-formed XML: {error}") from error
@@ -111,6 +115,7 @@ class _Counter:
 
     def __init__(self) -> None:
         self.tests = Tests()
+        self._depth = 0
         self._suites: list[_Suite] = []
         self._cases: list[_Case] = []
 
@@ -120,6 +125,9 @@ class _Counter:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise BadReport(f"its elements are more than {_DEEPEST} deep")
         name = tag.rpartition("}")[2]
         if name in _ROOTS:
             self._suites.append(_Suite(_told(attributes), self.tests.failed))
@@ -135,6 +143,7 @@ class _Counter:
 
     def end(self, tag: str) -> None:
         """An element ends."""
+        self._depth -= 1
         name = tag.rpartition("}")[2]
         if name == "testcase":
             self.tests += _counted(self._cases.pop())

@@ -43,7 +43,8 @@ It needs roles/pubsub.publisher on the topic and roles/artifactregistry.reader o
 repository, with --wait on that of the next stage too.
 
 exit codes: 0 sent; 1 refused or failed; 2 usage
-exit codes with --wait: 0 it is in every next stage; 1 denied; 3 it still waits
+exit codes with --wait: 0 it is in every next stage; 1 denied, or not to be found out; 3 it still
+waits
 """
 
 
@@ -96,7 +97,6 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         metavar="TIME",
         type=_seconds,
-        default=_PATIENCE_SECONDS,
         help="with --wait: how long, such as 90s or 30m (default: 10m)",
     )
     parser.add_argument(
@@ -128,8 +128,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from promotion.messages import report
     from promotion.registry.reference import Reference
 
-    if options.wait and options.outcome in ("cancel", "error"):
-        options.parser.error(f"--wait: {options.outcome} says nothing about the image")
+    _check_usage(options)
     tests = _tests(options.junit or [])
     reference = Reference.parse(options.image)
     transport = side_around(reference.repository.host, environment)
@@ -141,13 +140,21 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     sent = outcome.Sent(result, message_id, tests)
     if not options.json:
         print(outcome.in_words(sent), flush=True)
-    seen = following.end(options.timeout) if following else None
+    timeout = _PATIENCE_SECONDS if options.timeout is None else options.timeout
+    seen = following.end(timeout) if following else None
     if options.json:
         print(json.dumps(outcome.as_json(sent, seen)))
     if nothing_tested:
         print(_NOTHING_TESTED, file=sys.stderr)
         return 1
     return outcome.tell_end(seen) if seen else 0
+
+
+def _check_usage(options: argparse.Namespace) -> None:
+    if options.wait and options.outcome in ("cancel", "error"):
+        options.parser.error(f"--wait: {options.outcome} says nothing about the image")
+    if not options.wait and (options.config or options.timeout is not None):
+        options.parser.error("--timeout and --config go with --wait")
 
 
 def _tests(files: Sequence[str]) -> Tests | None:

@@ -170,6 +170,8 @@ def test_a_bad_report_is_an_error_before_anything_is_sent(
         (["--outcome", "success", "--url", "http://127.0.0.1:9"], "not allowed with"),
         (["--outcome", "cancel", "--wait"], "cancel says nothing about the image"),
         (["--outcome", "success", "--wait", "--timeout", "soon"], "is not a duration"),
+        (["--outcome", "success", "--timeout", "5m"], "go with --wait"),
+        (["--outcome", "success", "--config", "promotion.yaml"], "go with --wait"),
     ],
 )
 def test_usage(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from promotion import junit
 from promotion.errors import BadReport
@@ -185,10 +188,55 @@ def test_what_is_no_report_is_refused(content: bytes, complaint: str) -> None:
         junit.read(content)
 
 
-def test_a_deep_report_is_read() -> None:
-    """Nesting takes no stack."""
-    deep = b"<testsuite>" * 100_000 + b"<testcase/>" + b"</testsuite>" * 100_000
+def test_what_is_deeper_than_any_report_is_refused() -> None:
+    """Before it takes memory."""
+    deep = b"<testsuite>" * 99 + b"<testcase/>" + b"</testsuite>" * 99
     assert junit.read(deep) == Tests(passed=1)
+    with pytest.raises(BadReport, match="100 deep"):
+        junit.read(b"<testsuite>" + deep + b"</testsuite>")
+
+
+CASES = {
+    "<testcase/>": Tests(passed=1),
+    "<testcase><skipped/></testcase>": Tests(skipped=1),
+    "<testcase><system-out>&lt;failure/&gt;</system-out><failure>no</failure></testcase>": Tests(
+        failed=1
+    ),
+    "<testcase><error/></testcase>": Tests(failed=1),
+}
+TREES = st.recursive(
+    st.sampled_from(sorted(CASES)).map(lambda case: (case, CASES[case])),
+    lambda inner: st.lists(inner).map(
+        lambda parts: (
+            f"<testsuite>{''.join(text for text, _ in parts)}</testsuite>",
+            sum((tests for _, tests in parts), start=Tests()),
+        )
+    ),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(TREES, max_size=4))
+def test_every_case_counts_once(parts: list[tuple[str, Tests]]) -> None:
+    """However suites hold each other."""
+    report = f"<testsuites>{''.join(text for text, _ in parts)}</testsuites>"
+    assert junit.read(report.encode()) == sum((tests for _, tests in parts), start=Tests())
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.one_of(
+        st.binary(),
+        st.text().map(str.encode),
+        st.lists(st.sampled_from([*"<>/&;!?= ", "testsuite", "testcase", "failures='1'", "\xff"]))
+        .map("".join)
+        .map(str.encode),
+    )
+)
+def test_whatever_is_read_is_a_report_or_refused(content: bytes) -> None:
+    """There is no third way out."""
+    with suppress(BadReport):
+        assert junit.read(content) is not None
 
 
 def test_other_encodings_are_read() -> None:
