@@ -56,9 +56,13 @@ def test_a_failure_is_denied_and_lifted_by_the_next_run(job: Job) -> None:
 
 def test_what_is_missing_is_told_when_the_time_is_over(job: Job) -> None:
     """Exit code 3: the result of another suite is recorded, and this one has not reported."""
-    lint = 'promotion publish "$IMAGE" --suite lint --outcome success --wait --timeout 3s'
-    ended = job.shell(lint)
-    assert ended.returncode == 3
+    lint = 'promotion publish "$IMAGE" --suite lint --outcome success --wait --timeout '
+    # On a busy machine the function may take a while to record it.
+    for timeout in ("1s", "4s", "16s"):
+        ended = job.shell(lint + timeout)
+        assert ended.returncode == 3
+        if "has not recorded" not in ended.stderr:
+            break
     missing = "extended-test: suite functional has not reported from fast-feedback"
     assert ended.stderr == f"promotion: waiting: {missing}\n"
 
