@@ -58,6 +58,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         PromotionError: It could not be done.
     """
     from promotion.commands.sides import two_sides
+    from promotion.deadline import current
     from promotion.registry.client import between
     from promotion.registry.reference import Reference
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     _check_digest(source, destination)
     reader, writer = two_sides(environment)
     started = time.monotonic()
-    sides = between(source.repository, destination.repository, reader, writer)
+    sides = between(source.repository, destination.repository, reader, writer, current())
     done = _copy(options, source, destination, *sides)
     seconds = time.monotonic() - started
     arrived = destination.at(done.image.digest)
