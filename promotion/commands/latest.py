@@ -17,8 +17,9 @@ _EXAMPLES = """\
 examples:
   promotion latest shop --stage prod
   promotion latest shop --stage extended-test --pipeline shop --json | jq -r .image
+  promotion latest shop --stage fast-feedback --pre-releases
 
-A version that is revoked or held is skipped, and so are pre-releases.
+A version that is revoked or held is skipped, and so are pre-releases without --pre-releases.
 """
 
 
@@ -42,6 +43,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="default: $PROMOTION_CONFIG, else promotion.yaml",
     )
     parser.add_argument(
+        "--pre-releases", action="store_true", help="let pre-releases count, such as 1.4.2-rc.1"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one object, with digest and time"
     )
     parser.set_defaults(command=run)
@@ -56,7 +60,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     from promotion import configuration, signing
     from promotion.commands.sides import source_side
     from promotion.evidence.store import EvidenceStore
-    from promotion.latest import latest
+    from promotion.latest import is_any, is_release, latest
     from promotion.registry.connections import Connections
     from promotion.signing import Unsigned
 
@@ -65,7 +69,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     pipeline, stage = _stage(pipelines, options.pipeline, options.stage)
     store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
     transport = source_side(environment)
-    found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC))
+    counts = is_any if options.pre_releases else is_release
+    found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC), counts)
     print(json.dumps(_report(found)) if options.json else found.image.tag)
 
 

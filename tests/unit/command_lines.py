@@ -26,8 +26,9 @@ def arguments_of(line: str) -> list[str]:
     """The arguments in it: to the end of the command, or to where its output goes."""
     command = _BEGINNING.sub("", line)
     # What make and shells fill in is one argument, whatever is written in it.
-    filled = re.sub(r"\$\([^()]*\)|\$\{[^{}]*\}", "VALUE", command)
-    words = shlex.split(filled, comments=True)
+    while command != (filled := re.sub(r"\$\([^()]*\)|\$\{[^{}]*\}", "VALUE", command)):
+        command = filled
+    words = shlex.split(command, comments=True)
     ends = (number for number, word in enumerate(words) if re.fullmatch(r"[|;&>]+", word))
     return words[: next(ends, len(words))]
 
