@@ -83,6 +83,31 @@ def test_json_is_one_object(scene: Scene, command: str) -> None:
     assert ended.stdout.count("\n") == 1
 
 
+def test_a_copy_loads_only_what_it_needs(scene: Scene) -> None:
+    """What is for Google, for terminals and for promotion.yaml would take most of its time."""
+    program = (
+        "import os, sys; from promotion import cli; cli.main(sys.argv[1:], os.environ);"
+        " print(*sys.modules)"
+    )
+    command = [processes.COMMAND[0], "-c", program, *scene.arguments("copy")]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env=processes.environment(scene.home), check=True
+    )
+    loaded = set(ended.stdout.splitlines()[-1].split())
+    assert "urllib3" in loaded
+    unneeded = {
+        "google.auth",
+        "requests",
+        "rich",
+        "yaml",
+        "cryptography",
+        "grpc",
+        "semver",
+        "flask",
+    }
+    assert not loaded & unneeded
+
+
 @pytest.mark.parametrize("command", ["status", "check"])
 def test_a_terminal_has_colours_unless_they_are_not_wanted(scene: Scene, command: str) -> None:
     """NO_COLOR leaves the words."""
