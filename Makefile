@@ -85,6 +85,10 @@ bench: $(VENV)/runtime ## Measure the copy beside skopeo and, where on PATH, cra
 bench-cold: $(VENV)/runtime ## Measure the cold start beside a bare Functions Framework function
 	@$(BIN)/python -m bench.cold_start
 
+.PHONY: bench-cli
+bench-cli: $(VENV)/runtime ## Measure the command from start to end beside skopeo, at several distances
+	@$(BIN)/python -m bench.command_line
+
 .PHONY: bench-evaluate
 bench-evaluate: $(VENV)/runtime ## Measure what it takes to find the few images that wait among many
 	@$(BIN)/python -m bench.waiting

@@ -1,46 +1,191 @@
-"""The command line. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 still waiting."""
+"""The command line. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 still waiting.
+
+What ends it from outside has the exit codes of shells: 130 after Ctrl-C, 141 when whoever reads its
+output has gone.
+"""
 
 from __future__ import annotations
 
 import argparse
+import gc
+import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
 
 from promotion import __version__, log
-from promotion.commands import check, control, copy, keygen, latest, publish, status
-from promotion.errors import PromotionError
+from promotion.deadline import NEVER, Cancellation, keeping
+from promotion.errors import BadConfiguration, PromotionError
 from promotion.readable import readable
+
+INTERRUPTED = 130
+NOBODY_READS = 141
+
+MODULES = {
+    "copy": "copy",
+    "publish": "publish",
+    "status": "status",
+    "latest": "latest",
+    "check": "check",
+    "keygen": "keygen",
+    "approve": "control",
+    "override": "control",
+    "hold": "control",
+    "release": "control",
+    "revoke": "control",
+    "advance": "control",
+}
+"""Each command, and the module in promotion/commands that adds it: only those asked for are loaded.
+
+To start is a good part of the time that a copy takes.
+"""
+
+_OBJECTS_BEFORE_COLLECTION = 50_000
+_VERBOSE = ("-v", "--verbose")
+_EPILOG = """\
+examples:
+  promotion copy europe-docker.pkg.dev/acme/dev/shop:1.4.2 \\
+    europe-docker.pkg.dev/acme/prod/shop:1.4.2
+  promotion publish europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2 \\
+    --suite functional --outcome success
+  promotion status europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2
+  promotion latest shop --stage prod
+  promotion -v check --online
+
+`promotion COMMAND --help` shows what a command takes, with examples.
+
+exit codes: 0 done; 1 refused or failed, standard error says why; 2 usage; 3 still waiting (status
+--exit-code, publish --wait); 130 interrupted
+"""
 
 
 def run() -> None:
     """Run the command that the process's arguments name, and exit."""
-    sys.exit(main(sys.argv[1:], os.environ))
+    # A command is over before much of what it makes is garbage; to look for some again and again
+    # while modules are loaded takes a twentieth of a copy's time.
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+    work = Cancellation()
+    signal.signal(signal.SIGINT, partial(_interrupt, work))
+    try:
+        with keeping(NEVER.unless(work)):
+            code = _run()
+    except KeyboardInterrupt:
+        print("promotion: interrupted", file=sys.stderr, flush=True)
+    if work.is_called:
+        code = INTERRUPTED
+    # All is done and written. To take the interpreter down, thread by thread, would be a seventh of
+    # a copy's time; and after Ctrl-C nobody waits for what threads are still at.
+    os._exit(code)
+
+
+def _run() -> int:
+    """Run the command, and see to it that what it has printed is read."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show an arrow is no reason to say nothing.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code = _code()
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+    except BrokenPipeError:
+        return NOBODY_READS
+    except OSError as error:
+        return _failed(_explained(error))
+    return code
+
+
+def _code() -> int:
+    try:
+        return main(sys.argv[1:], os.environ)
+    except SystemExit as ended:
+        # argparse has said what there is to say.
+        return int(ended.code or 0)
+
+
+def _interrupt(work: Cancellation, *_: object) -> None:
+    work.call()
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
-    log.configure(log.ReadableFormatter(), environment.get("LOG_LEVEL", "WARNING"))
+    options = parser(arguments).parse_args(arguments)
+    try:
+        _configure_log(environment.get("LOG_LEVEL") or "WARNING", options.verbose)
+        return options.command(options, environment) or 0
+    except BrokenPipeError:
+        raise
+    except PromotionError as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(_explained(error))
+
+
+def _explained(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def _failed(why: str) -> int:
+    print(f"promotion: {readable(why)}", file=sys.stderr)
+    return 1
+
+
+def _configure_log(level: str, verbose: bool) -> None:
+    try:
+        log.configure(log.ReadableFormatter(), level)
+    except ValueError as error:
+        raise BadConfiguration(f"LOG_LEVEL is none: {error}; write DEBUG, INFO or such") from error
     # What it has to say about a machine without Google credentials is said by the command itself.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
-    try:
-        return options.command(options, environment) or 0
-    except PromotionError as error:
-        print(f"promotion: {readable(str(error))}", file=sys.stderr)
-        return 1
+    logging.getLogger(log.REQUESTS).setLevel(logging.DEBUG if verbose else logging.NOTSET)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Help(argparse.HelpFormatter):
+    """Wraps what is one paragraph, and leaves examples as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser of the command line, or of one of its commands.
+
+    Every one of them takes --verbose, and none takes half an option: a script that relied on that
+    would break when another option begins alike.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "formatter_class": _Help, "allow_abbrev": False})
+        # A command's parser is not to undo what was said before the command: it has no default.
+        self.add_argument(
+            *_VERBOSE,
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="log each HTTP request on standard error",
+        )
+
+
+def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments: of the command that they name, else of all."""
+    parser = _Parser(
         prog="promotion",
         description="Moves a tested container image to the next stage.",
-        epilog="exit codes: 0 done; 1 refused or failed, standard error says why; 2 usage;"
-        " 3 still waiting (status --exit-code, publish --wait)",
+        epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"promotion {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (copy, publish, status, latest, check, keygen, control):
-        command.add(commands)
+    parser.set_defaults(verbose=False)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in _modules(arguments):
+        import_module(f"promotion.commands.{module}").add(subparsers)
     return parser
+
+
+def _modules(arguments: Sequence[str]) -> Iterable[str]:
+    named = next((each for each in arguments if each not in _VERBOSE), "")
+    return [MODULES[named]] if named in MODULES else dict.fromkeys(MODULES.values())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +18,9 @@ from promotion.registry.lookup import versions_first
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.verdict import Finding
+
+if TYPE_CHECKING:
+    from semver import Version
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +40,20 @@ class Latest(msgspec.Struct, frozen=True):
     skipped: tuple[tuple[str, tuple[Finding, ...]], ...]
 
 
+Counts = Callable[["Version"], bool]
+"""Whether a semantic version is one that may be found."""
+
+
+def is_release(version: Version) -> bool:
+    """Whether it is no pre-release."""
+    return not version.prerelease
+
+
+def is_any(_: Version) -> bool:
+    """Every version, pre-releases too."""
+    return True
+
+
 def latest(
     name: str,
     pipeline: Pipeline,
@@ -42,8 +61,18 @@ def latest(
     transport: Transport,
     store: EvidenceStore,
     now: datetime,
+    counts: Counts = is_release,
 ) -> Latest:
-    """Find the highest release version of an image in a stage that is neither revoked nor held.
+    """Find the highest version of an image in a stage that is neither revoked nor held.
+
+    Args:
+        name: The image's, in the stage.
+        pipeline: Whose stage it is.
+        stage: Where to look.
+        transport: To read with.
+        store: What is stated of images.
+        now: When holds are to be in force.
+        counts: Which versions are looked at; default: releases alone.
 
     Raises:
         BadReference: The name is none.
@@ -55,7 +84,7 @@ def latest(
     control = RepositoryClient(control_log.repository_of(stage.repository), transport)
     of_stage = control_log.read(control, store)
     skipped: list[tuple[str, tuple[Finding, ...]]] = []
-    for version in _releases(client.tags()):
+    for version in _versions(client.tags(), counts):
         digest = client.resolve(version)
         if digest is None:
             continue
@@ -72,12 +101,12 @@ def latest(
     raise NotFound(_nothing(repository, skipped))
 
 
-def _releases(tags: list[str]) -> list[str]:
-    """The versions that are no pre-releases, the highest first."""
+def _versions(tags: list[str], counts: Counts) -> list[str]:
+    """The versions that count, the highest first."""
     from semver import Version
 
     versions = [tag for tag in versions_first(tags) if Version.is_valid(tag)]
-    return [version for version in versions if not Version.parse(version).prerelease]
+    return [version for version in versions if counts(Version.parse(version))]
 
 
 def _nothing(repository: Repository, skipped: list[tuple[str, tuple[Finding, ...]]]) -> str:

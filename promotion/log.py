@@ -15,7 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
+
+REQUESTS = "promotion.requests"
+"""The name under which each HTTP request is logged, at level DEBUG."""
 
 _scope: ContextVar[dict[str, Any] | None] = ContextVar("log_scope", default=None)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -54,11 +57,22 @@ def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
 
 def configure(formatter: logging.Formatter, level: str) -> None:
     """Log to standard error, from this level upwards, in this form."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for chatty in ("urllib3", "google", "grpc", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error by then: above progress, while a terminal shows some."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 class StructuredFormatter(logging.Formatter):

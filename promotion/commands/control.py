@@ -14,15 +14,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
-_EXAMPLES = """\
-examples:
+_APPROVE = """\
   promotion approve REGISTRY/shop/extended-test/shop:1.4.2 --reason "release notes read"
-  promotion override REGISTRY/shop/extended-test/shop:1.4.2 --gate soak --expires-in 4h \\
-    --reason "INC-7: the fix cannot wait"
-  promotion hold --pipeline shop --stage prod --reason "INC-8"
+  promotion approve REGISTRY/shop/extended-test/shop:1.4.2@sha256:… --reason "for today" \\
+    --expires-in 8h
+"""
+_OVERRIDE = """\
+  promotion override REGISTRY/shop/extended-test/shop:1.4.2 --gate soak --gate alerts \\
+    --expires-in 4h --reason "INC-7: the fix cannot wait"
+"""
+_HOLD = """\
+  promotion hold REGISTRY/shop/extended-test/shop:1.4.2 --reason "it loses orders"
+  promotion hold --pipeline shop --stage prod --reason "INC-8" --expires-in 2d
+"""
+_RELEASE = """\
+  promotion release REGISTRY/shop/extended-test/shop:1.4.2 --reason "it does not, after all"
   promotion release --pipeline shop --stage prod --reason "INC-8 is over"
-  promotion advance REGISTRY/shop/extended-test/shop:1.4.2 --to-stage prod
-
+"""
+_REVOKE = """\
+  promotion revoke REGISTRY/shop/prod/shop:1.4.2 --reason "CVE-2026-1: the fix is in 1.4.3"
+  promotion revoke REGISTRY/shop/prod/shop:1.4.2 REGISTRY/shop/prod/cart:1.4.2 --json \\
+    --reason "built from the wrong branch"
+"""
+_ADVANCE = """\
+  promotion advance REGISTRY/shop/extended-test/shop:1.4.2
+  promotion advance REGISTRY/shop/extended-test/shop:1.4.2 --to-stage prod --reason "INC-7"
+"""
+_EPILOG = """\
+examples:
+{examples}
 Pin an image as NAME:TAG@sha256:… to be refused if the tag names something else by then.
 The function is at --url or PROMOTION_CONTROL_URL. Who decides is the identity of
 GOOGLE_APPLICATION_CREDENTIALS, else of `gcloud auth login`, else of this machine.
@@ -36,17 +56,22 @@ class _Command(NamedTuple):
 
     action: str
     help: str
+    examples: str
     options: tuple[str, ...] = ()
 
 
 _EXPIRY = ("expires_at", "expires_in")
 _COMMANDS = {
-    "approve": _Command("approve", "approve an image for leaving its stage", _EXPIRY),
-    "override": _Command("override", "let an image pass gates, for a while", ("gates", *_EXPIRY)),
-    "hold": _Command("hold", "hold back an image, a stage or a pipeline", ("of_stage", *_EXPIRY)),
-    "release": _Command("release", "end a hold", ("of_stage",)),
-    "revoke": _Command("revoke", "bar an image from all further stages, for good"),
-    "advance": _Command("promote", "send an image on, if its gates agree", ("to_stage",)),
+    "approve": _Command("approve", "approve an image for leaving its stage", _APPROVE, _EXPIRY),
+    "override": _Command(
+        "override", "let an image pass gates, for a while", _OVERRIDE, ("gates", *_EXPIRY)
+    ),
+    "hold": _Command(
+        "hold", "hold back an image, a stage or a pipeline", _HOLD, ("of_stage", *_EXPIRY)
+    ),
+    "release": _Command("release", "end a hold", _RELEASE, ("of_stage",)),
+    "revoke": _Command("revoke", "bar an image from all further stages, for good", _REVOKE),
+    "advance": _Command("promote", "send an image on, if its gates agree", _ADVANCE, ("to_stage",)),
 }
 
 
@@ -57,8 +82,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             name,
             help=command.help,
             description=f"Asks the function to {command.help}.",
-            epilog=_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=_EPILOG.format(examples=command.examples),
         )
         images = "*" if "of_stage" in command.options else "+"
         parser.add_argument(

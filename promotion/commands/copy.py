@@ -37,7 +37,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="copy an image between registries",
         description="Copies an image by digest, with its signatures, SBOMs and attestations.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="HOST/PATH:TAG or HOST/PATH@DIGEST")
     parser.add_argument("destination", metavar="DST", help="HOST/PATH:TAG, or HOST/PATH@DIGEST")
@@ -58,6 +57,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         PromotionError: It could not be done.
     """
     from promotion.commands.sides import two_sides
+    from promotion.deadline import current
     from promotion.registry.client import between
     from promotion.registry.reference import Reference
 
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     _check_digest(source, destination)
     reader, writer = two_sides(environment)
     started = time.monotonic()
-    sides = between(source.repository, destination.repository, reader, writer)
+    sides = between(source.repository, destination.repository, reader, writer, current())
     done = _copy(options, source, destination, *sides)
     seconds = time.monotonic() - started
     arrived = destination.at(done.image.digest)

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
 
-_EPILOG = """\
+_EXAMPLES = """\
+examples:
+  promotion keygen
+  promotion keygen --out keys/shop >> promotion.yaml
+
+"""
+_ADVICE = """\
 A key in a file is for tests and small installations: whoever can read it can open every gate.
 Elsewhere sign with Cloud KMS, whose keys nobody can read, and name the version as signing.kms:
   gcloud kms keys create promotion --keyring KEYRING --location LOCATION \\
@@ -24,8 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="make a key pair to sign evidence with",
         description="Makes PREFIX.pem, the private key, and PREFIX.pub.pem, the public one;"
         " prints what goes into promotion.yaml.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES + _ADVICE,
     )
     parser.add_argument(
         "--out", metavar="PREFIX", default="promotion", help="the path of both (default: promotion)"
@@ -75,7 +80,7 @@ def _snippet(private_path: Path, public_path: Path, pem: str) -> str:
     return f"""\
 # {private_path} is the private key: keep it secret, and out of version control.
 # {public_path} is the public key, for those who verify.
-{indent(_EPILOG, "# ")}\
+{indent(_ADVICE, "# ")}\
 signing:
   key: {json.dumps(str(private_path))}
   trusted:

@@ -17,8 +17,9 @@ _EXAMPLES = """\
 examples:
   promotion latest shop --stage prod
   promotion latest shop --stage extended-test --pipeline shop --json | jq -r .image
+  promotion latest shop --stage fast-feedback --pre-releases
 
-A version that is revoked or held is skipped, and so are pre-releases.
+A version that is revoked or held is skipped, and so are pre-releases without --pre-releases.
 """
 
 
@@ -30,7 +31,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Prints the highest version of an image in a stage that is neither revoked nor"
         " held.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", help="the image's name in the stage")
     parser.add_argument("--stage", required=True, help="a stage of promotion.yaml")
@@ -40,6 +40,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         default="",
         help="default: $PROMOTION_CONFIG, else promotion.yaml",
+    )
+    parser.add_argument(
+        "--pre-releases", action="store_true", help="let pre-releases count, such as 1.4.2-rc.1"
     )
     parser.add_argument(
         "--json", action="store_true", help="print one object, with digest and time"
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     from promotion import configuration, signing
     from promotion.commands.sides import source_side
     from promotion.evidence.store import EvidenceStore
-    from promotion.latest import latest
+    from promotion.latest import is_any, is_release, latest
     from promotion.registry.connections import Connections
     from promotion.signing import Unsigned
 
@@ -65,7 +68,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     pipeline, stage = _stage(pipelines, options.pipeline, options.stage)
     store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
     transport = source_side(environment)
-    found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC))
+    counts = is_any if options.pre_releases else is_release
+    found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC), counts)
     print(json.dumps(_report(found)) if options.json else found.image.tag)
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="send a test result",
         description="Looks up the image's digest and sends a test result about that digest.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "image", metavar="IMAGE:TAG", help="the image that was tested; @DIGEST may follow"
@@ -218,11 +218,13 @@ def _post(event: Event, url: str) -> str:
     import urllib3
 
     from promotion.errors import Retryable
+    from promotion.registry import request_log
 
     try:
         headers = dict(event.attributes)
         with urllib3.PoolManager(retries=False) as pool:
-            answer = pool.request("POST", url, body=event.data, headers=headers)
+            send = partial(pool.request, "POST", url, body=event.data, headers=headers)
+            answer = request_log.logged("POST", url, request_log.service_url, send)
     except urllib3.exceptions.HTTPError as error:
         raise Retryable(f"{url} gave no answer ({error}); is the function running?") from error
     if answer.status != 200:

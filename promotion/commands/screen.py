@@ -18,7 +18,7 @@ class Screen:
     """Standard output: colours only on a terminal, and not if NO_COLOR is set."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._console = Console(
+        self._console = _Console(
             no_color=bool(environment.get("NO_COLOR")), highlight=False, markup=False, emoji=False
         )
         if not self._console.is_terminal:
@@ -33,6 +33,12 @@ class Screen:
     def say(self, text: str) -> None:
         """Print lines as they are, so that they can be copied."""
         self._console.print(readable(text), soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line what it means that nobody reads any more."""
+        raise BrokenPipeError
 
 
 def table_of(*columns: str) -> Table:

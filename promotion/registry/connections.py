@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from promotion.deadline import NEVER, Deadline, current, keeping
 from promotion.errors import DeadlineExceeded, RegistryUnavailable
-from promotion.registry import parallel
+from promotion.registry import parallel, request_log
 from promotion.registry.fetch import Answer
 from promotion.registry.limits import HostLimit
 
@@ -67,6 +67,17 @@ class Connections:
         deadline passes before the headers are there, the connection is cut; without one, the
         deadline of what is being done counts.
         """
+        send = partial(self._send, method, url, headers, body, deadline)
+        return request_log.logged(method, url, request_log.registry_url, send)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        deadline: Deadline,
+    ) -> urllib3.BaseHTTPResponse:
         deadline = current() if deadline is NEVER else deadline
         silence = max(min(_SILENCE_SECONDS, deadline.left), 0.001)
         with keeping(deadline):
@@ -109,7 +120,8 @@ class Connections:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         deadline = current().within(_LONGEST_FETCH_SECONDS)
-        answer = self.open(method, url, headers, body, deadline)
+        send = partial(self._send, method, url, headers, body, deadline)
+        answer = request_log.logged(method, url, request_log.service_url, send)
         try:
             content = read(answer, _LONGEST_ANSWER, deadline)
         finally:

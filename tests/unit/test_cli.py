@@ -126,15 +126,6 @@ def test_usage_errors_have_their_own_exit_code() -> None:
     assert run("publish", "gcr.io/a/b:1", "--suite", "x", "--outcome", "great") == 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["publish", "--help"], ["--version"]])
-def test_help_helps(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Help and version go to standard output, with exit code 0; publish shows examples."""
-    assert run(*arguments) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(("usage: promotion", "promotion "))
-    assert ("examples:" in text) is (arguments[0] == "publish")
-
-
 def test_what_cannot_be_published_is_an_error(
     image: tuple[str, str],
     topics: dict[str, RecordedTopic],

@@ -58,6 +58,19 @@ def test_the_highest_release_version_is_printed(
     assert capsys.readouterr().out == "1.10.0\n"
 
 
+def test_pre_releases_count_when_they_are_asked_for(
+    shop: Shop, latest: Latest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below the release that they lead to, and in their own order, numbers as numbers."""
+    for tag in ("1.9.0", "1.10.0-rc.9", "1.10.0-rc.10", "1.10.0-beta"):
+        shop.push(tag=tag)
+    assert latest("fast-feedback", "--pre-releases") == 0
+    assert capsys.readouterr().out == "1.10.0-rc.10\n"
+    shop.push(tag="1.10.0")
+    assert latest("fast-feedback", "--pre-releases") == 0
+    assert capsys.readouterr().out == "1.10.0\n"
+
+
 @pytest.mark.parametrize(("kind", "code"), [(Kind.REVOKE, "revoked"), (Kind.HOLD, "held")])
 def test_what_is_revoked_or_held_is_skipped(
     shop: Shop, latest: Latest, kind: Kind, code: str, capsys: pytest.CaptureFixture[str]
