@@ -20,7 +20,7 @@ export REQUIRE_SERVICES
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- See it work ---------------------------------------------------------------------------------
 
@@ -36,6 +36,12 @@ dev: $(VENV)/runtime ## Run the real parts (Pub/Sub emulator, docker-registry, f
 publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=success|failure|cancel|error
 	@$(if $(and $(IMAGE),$(SUITE),$(OUTCOME)),,$(error usage: make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… OUTCOME=…))
 	@$(BIN)/promotion publish "$(IMAGE)" --suite "$(SUITE)" --outcome "$(OUTCOME)"
+
+# --- Promote by hand -----------------------------------------------------------------------------
+
+PROMOTION ?= $(BIN)/promotion
+include p2p.mk
+p2p-promote-generic p2p-promote-to-extended-test p2p-promote-to-prod: $(VENV)/runtime
 
 # --- Check it ------------------------------------------------------------------------------------
 

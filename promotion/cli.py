@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from promotion import __version__, log
-from promotion.commands import check, control, copy, keygen, latest, publish, status
+from promotion.commands import check, control, copy, keygen, latest, promote, publish, status
 from promotion.errors import PromotionError
 from promotion.readable import readable
 
@@ -41,6 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"promotion {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (copy, publish, status, latest, check, keygen, control):
+    for command in (promote, copy, publish, status, latest, check, keygen, control):
         command.add(commands)
     return parser
