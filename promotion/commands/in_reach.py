@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from promotion import configuration
-from promotion.pipeline import Pipelines
+if TYPE_CHECKING:
+    from promotion.pipeline import Pipelines
 
 DEFAULT_FILE = "promotion.yaml"
 
@@ -25,13 +26,11 @@ class InReach:
 
     Attributes:
         name: The file, or what else it is from, for people.
-        from_file: Whether there is a file.
     """
 
     name: str
     text: str
     pipelines: Pipelines
-    from_file: bool
 
 
 def in_reach(environment: Mapping[str, str], file: str = "") -> InReach:
@@ -44,19 +43,20 @@ def in_reach(environment: Mapping[str, str], file: str = "") -> InReach:
     Raises:
         BadConfiguration: There is none, or it is wrong.
     """
-    return find(environment, file) or _read(Path(DEFAULT_FILE))
+    found = file_in_reach(environment, file) or p2p_pipeline(environment)
+    return found or _read(Path(DEFAULT_FILE))
 
 
-def find(environment: Mapping[str, str], file: str = "") -> InReach | None:
-    """The same; None if there is neither a file nor a variable of P2P's.
+def file_in_reach(environment: Mapping[str, str], file: str = "") -> InReach | None:
+    """The same, if it is a file.
 
     Raises:
-        BadConfiguration: It is wrong, or the file that is named cannot be read.
+        BadConfiguration: It is wrong, or the one that is named cannot be read.
     """
     named = file or environment.get("PROMOTION_CONFIG", "")
     if named or Path(DEFAULT_FILE).exists():
         return _read(Path(named or DEFAULT_FILE))
-    return p2p_pipeline(environment)
+    return None
 
 
 def p2p_pipeline(environment: Mapping[str, str]) -> InReach | None:
@@ -70,13 +70,17 @@ def p2p_pipeline(environment: Mapping[str, str]) -> InReach | None:
         return None
     import yaml
 
+    from promotion import configuration
+
     text = yaml.safe_dump({"pipelines": {"p2p": {"stages": _stages(registry, environment)}}})
-    return InReach(_NAME, text, configuration.parse(_NAME, text), from_file=False)
+    return InReach(_NAME, text, configuration.parse(_NAME, text))
 
 
 def _read(path: Path) -> InReach:
+    from promotion import configuration
+
     pipelines = configuration.load(path)
-    return InReach(str(path), path.read_text(encoding="utf-8"), pipelines, from_file=True)
+    return InReach(str(path), path.read_text(encoding="utf-8"), pipelines)
 
 
 def _stages(registry: str, environment: Mapping[str, str]) -> dict[str, object]:

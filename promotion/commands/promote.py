@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from promotion.readable import readable
 
 if TYPE_CHECKING:
-    from promotion.by_hand import Errand, Found
-    from promotion.commands.terms import Setting
-    from promotion.publisher import Topic
+    from promotion.errand import Errand, Found, Setting
     from promotion.registry.report import Copied
     from promotion.registry.transport import Transport
     from promotion.together import Item, Tell
@@ -111,9 +109,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         options.parser.error("--event needs --gate: without it there is nothing to tell of")
     given = _given(options, environment)
     tell = _silent if options.json else _say
-    topic = _topic(options.event, environment)
     reader, writer = two_sides(given)
-    setting = _setting(options.gate, given, writer, topic)
+    setting = _gated(options.event, given, writer) if options.gate else _ungated(given)
     errands = _errands(options.images, given, reader, writer)
     tell(f"validating: reading {_stage(given, 'SOURCE')}, writing to {_stage(given, 'DEST')}")
     found = _found(errands, tell)
@@ -160,31 +157,34 @@ def _check_file(flag: _Flag, path: str) -> None:
         raise BadConfiguration(f"{flag.name} ({flag.variables[0]}) names {path}, which is no file")
 
 
-def _topic(wanted: bool, environment: Mapping[str, str]) -> Topic:
+def _gated(event: bool, given: Mapping[str, str], writer: Transport) -> Setting:
     from promotion import publisher
+    from promotion.commands.terms import by_the_gates
     from promotion.errors import BadConfiguration
 
-    name = environment.get("PROMOTION_EVENTS_TOPIC", "")
-    if wanted and not name:
+    topic = given.get("PROMOTION_EVENTS_TOPIC", "")
+    if event and not topic:
         raise BadConfiguration("--event needs PROMOTION_EVENTS_TOPIC: projects/P/topics/T")
-    return publisher.topic(name)
+    return by_the_gates(writer, given, publisher.topic(topic))
 
 
-def _setting(
-    gate: bool, environment: Mapping[str, str], writer: Transport, topic: Topic
-) -> Setting:
-    from promotion.commands.terms import by_the_gates, past_the_gates
+def _ungated(given: Mapping[str, str]) -> Setting:
+    from promotion.commands.in_reach import file_in_reach
+    from promotion.errand import NoPromotionYaml
 
-    if gate:
-        return by_the_gates(writer, environment, topic)
-    return past_the_gates(environment["DEST_REGISTRY"].partition("/")[0], environment)
+    known = file_in_reach(given)
+    if known is None:
+        return NoPromotionYaml()
+    from promotion.commands.terms import past_the_gates
+
+    return past_the_gates(known, given["DEST_REGISTRY"].partition("/")[0], given)
 
 
 def _errands(
     images: Sequence[str], given: Mapping[str, str], reader: Transport, writer: Transport
 ) -> list[Errand]:
     """What is to be promoted, each image once."""
-    from promotion.by_hand import Errand
+    from promotion.errand import Errand
     from promotion.errors import BadReference
     from promotion.registry.reference import Reference
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Protocol
 
 from promotion import gates, signing
-from promotion.by_hand import (
-    ByTheGate,
-    Found,
-    Keeper,
-    PastTheGate,
-    Terms,
-    Unrecorded,
-    case_of,
-)
+from promotion.by_hand import ByTheGate, Keeper, PastTheGate, case_of
 from promotion.commands.caller import caller
-from promotion.commands.in_reach import InReach, find, in_reach
+from promotion.commands.in_reach import InReach, in_reach
 from promotion.effects import Effects
+from promotion.errand import Found, Setting, Terms, Unrecorded
 from promotion.errors import BadConfiguration
 from promotion.evidence.store import EvidenceStore
 from promotion.policy import NamedPolicy, Policy
@@ -27,32 +19,6 @@ from promotion.registry.connections import Connections
 from promotion.registry.fetch import Fetch
 from promotion.registry.transport import Transport
 from promotion.signing import Signer
-
-
-class Setting(Protocol):
-    """What all images of a command have in common."""
-
-    @property
-    def said(self) -> str:
-        """What the terms are, in a line for people."""
-
-    def terms_of(self, found: Found) -> Terms:
-        """The terms for one image.
-
-        Raises:
-            BadConfiguration: There are none.
-            Retryable: A registry failed.
-        """
-
-
-class NoPromotionYaml:
-    """There is nothing to ask, and nowhere to put anything on record."""
-
-    said = "no promotion.yaml is here: nothing is judged or put on record"
-
-    def terms_of(self, found: Found) -> Terms:
-        """A plain copy."""
-        return Unrecorded(found)
 
 
 class Past:
@@ -98,20 +64,18 @@ class Gated:
         return ByTheGate(found, case, self._effects, self._store, datetime.now(UTC))
 
 
-def past_the_gates(host: str, environment: Mapping[str, str]) -> Setting:
+def past_the_gates(known: InReach, host: str, environment: Mapping[str, str]) -> Setting:
     """What holds without ``--gate``.
 
     Args:
+        known: The promotion.yaml.
         host: The registry that is written to: its credentials say who promotes.
-        environment: Names the file, the credentials and the rest.
+        environment: Names the credentials.
 
     Raises:
-        BadConfiguration: promotion.yaml is wrong, or its key is not to be had here.
+        BadConfiguration: Its key is not to be had here.
         AccessDenied, RegistryUnavailable: The credentials are of no use.
     """
-    known = find(environment)
-    if known is None or not known.from_file:
-        return NoPromotionYaml()
     fetch = Connections().fetch
     store, _ = _store(known, fetch)
     return Past(known, Keeper(store, caller(host, environment, fetch)))
