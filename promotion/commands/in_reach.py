@@ -72,7 +72,8 @@ def p2p_pipeline(environment: Mapping[str, str]) -> InReach | None:
 
     from promotion import configuration
 
-    text = yaml.safe_dump({"pipelines": {"p2p": {"stages": _stages(registry, environment)}}})
+    content = {"pipelines": {"p2p": {"stages": _stages(registry, environment)}}}
+    text = yaml.safe_dump(content, sort_keys=False)
     return InReach(_NAME, text, configuration.parse(_NAME, text))
 
 
