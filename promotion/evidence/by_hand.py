@@ -101,6 +101,8 @@ def read(stated: Statement) -> PromotionByHand:
         )
     except BadReference as error:
         raise NotAStatement(f"it does not name its images: {error}") from error
+    if said.gated:
+        raise NotAStatement("it says that a gate was asked, which a record of the gate would say")
     if stated.subject.name != str(promotion.destination.repository):
         raise NotAStatement("its subject is not the image that it says was promoted")
     return promotion

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -415,26 +414,22 @@ def test_where_there_is_no_gate_none_can_be_asked(
     assert complaint in desk.err
 
 
-def test_it_is_known_since_when_it_is_there(desk: Desk, ask: Callable[[str], Any]) -> None:
-    """`promotion status` tells it, whether or not a gate was asked."""
+def test_it_is_known_since_when_it_is_there(desk: Desk) -> None:
+    """`promotion status` and `latest` tell it, whether or not a gate was asked."""
     shop = desk.shop
-    shop.handle(shop.result(shop.push().digest, outcome=Outcome.FAILURE))
-    desk.promote()
-    stages = {each["stage"]: each for each in ask("fast-feedback")["stages"]}
-    assert stages["extended-test"]["here"] is True
-    assert stages["extended-test"]["since"] is not None
+    shop.push(tag="1.0.0")
+    desk.promote("shop:1.0.0")
 
-
-@pytest.fixture
-def ask(desk: Desk) -> Callable[[str], Any]:
-    """Asks for the status of version 1.0 in a stage."""
-
-    def ask(stage: str) -> Any:
-        image = f"{desk.shop.stage(stage).repository}:1.0"
-        assert cli.main(["status", "--json", image], {}) == 0
+    def ask(*arguments: str) -> Any:
+        file = desk.folder / "promotion.yaml"
+        assert cli.main([*arguments, "--json", "--config", str(file)], {}) == 0
         return json.loads(desk.capsys.readouterr().out)
 
-    return ask
+    stages = ask("status", f"{shop.stage('fast-feedback').repository}:1.0.0")["stages"]
+    here, there, _ = (each["since"] for each in stages)
+    assert here is None
+    assert there is not None
+    assert ask("latest", "shop", "--stage", "extended-test")["since"] == there
 
 
 def test_a_statement_by_hand_that_somebody_without_the_key_attaches_does_not_count(
