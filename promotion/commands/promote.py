@@ -34,7 +34,7 @@ tag that names another digest is never overwritten. Where a promotion.yaml (PROM
 the one in this folder) has both stages, holds and revocations are obeyed, and it is put on record
 who promoted it past the gate. Credentials are those of `promotion copy`.
 
-exit codes: 0 promoted, or there already; 1 refused or failed, and nothing is tagged; 2 usage
+exit codes: 0 promoted, or there already; 1 refused or failed, standard error says why; 2 usage
 """
 
 
@@ -102,14 +102,14 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     Raises:
         PromotionError: It could not be done; nothing is tagged then, unless the text says so.
     """
-    from promotion.commands.sides import two_sides
+    from promotion.commands.sides import two_sides_at
     from promotion.together import Item
 
     if options.event and not options.gate:
         options.parser.error("--event needs --gate: without it there is nothing to tell of")
     given = _given(options, environment)
     tell = _silent if options.json else _say
-    reader, writer = two_sides(given)
+    reader, writer = two_sides_at(_host(given, "SOURCE"), _host(given, "DEST"), given)
     setting = _gated(options.event, given, writer) if options.gate else _ungated(given)
     errands = _errands(options.images, given, reader, writer)
     tell(f"validating: reading {_stage(given, 'SOURCE')}, writing to {_stage(given, 'DEST')}")
@@ -177,7 +177,7 @@ def _ungated(given: Mapping[str, str]) -> Setting:
         return NoPromotionYaml()
     from promotion.commands.terms import past_the_gates
 
-    return past_the_gates(known, given["DEST_REGISTRY"].partition("/")[0], given)
+    return past_the_gates(known, _host(given, "DEST"), given)
 
 
 def _errands(
@@ -206,6 +206,10 @@ def _errands(
 
 def _stage(given: Mapping[str, str], side: str) -> str:
     return f"{given[f'{side}_REGISTRY'].strip('/')}/{given[f'{side}_STAGE'].strip('/')}"
+
+
+def _host(given: Mapping[str, str], side: str) -> str:
+    return given[f"{side}_REGISTRY"].partition("/")[0]
 
 
 def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:

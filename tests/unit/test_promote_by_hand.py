@@ -14,7 +14,7 @@ from dev import images
 from dev.registry import EmbeddedRegistry
 from dev.stack import signed
 from promotion import cli, configuration, control_log, policy, publisher
-from promotion.errors import PublishFailed, RegistryUnavailable
+from promotion.errors import AccessDenied, PublishFailed, RegistryUnavailable
 from promotion.events import PROMOTED, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
@@ -339,6 +339,7 @@ def test_what_the_gate_lets_go_gets_its_record(desk: Desk) -> None:
     (record,) = evidence.records
     assert record.basis.statement == report["images"][0]["record"]
     assert evidence.by_hand == ()
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
     assert kinds(shop.handle(shop.result(digest, "extended-test", "extended"))) == [PROMOTED]
 
 
@@ -369,6 +370,37 @@ def test_the_event_is_published_only_if_asked_for(
     assert event.attributes["ce-type"] == PROMOTED
     assert event.attributes["ce-id"] == report["images"][0]["event"]
     assert shop.handle(shop.result(digest)) == []
+
+
+def test_what_cannot_be_recorded_is_not_tagged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as when Cloud KMS refuses to sign: the image is there by its digest alone."""
+    shop = desk.shop
+    digest = shop.push().digest
+
+    def refuse(*_: object) -> Digest:
+        raise AccessDenied("Could not sign")
+
+    monkeypatch.setattr(EvidenceStore, "attach", refuse)
+    assert desk.promote(code=1) == {}
+    assert desk.err == "promotion: Could not sign\n"
+    assert shop.stage("extended-test").has_manifest(digest)
+    assert shop.stage("extended-test").tags() == []
+
+
+def test_a_token_is_shown_to_the_registry_of_its_side_alone(desk: Desk) -> None:
+    """Other registries that promotion.yaml leads to are asked without it."""
+    shop = desk.shop
+    image = shop.push("extended-test")
+    near, far = shop.near.host, shop.far.host
+    upstream = shop.promotion_yaml.replace(f"registry: {near}/shop", f"registry: {far}/before", 1)
+    shop.written = upstream.replace(f"registry: {far}/shop", f"registry: {near}/shop")
+    token = "ya29.near"
+    place = f"{near}/shop"
+    desk.promote(to="prod", REGISTRY=place, SOURCE_ACCESS_TOKEN=token, DEST_ACCESS_TOKEN=token)
+    there = RepositoryClient(Repository(near, "shop/prod/shop"), shop.transport)
+    assert there.resolve("1.0") == image.digest
+    assert {each.authorization for each in shop.far.served} == {""}
+    assert any(each.authorization for each in shop.near.served)
 
 
 def test_an_event_that_is_not_published_is_an_error(
