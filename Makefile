@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- See it work ---------------------------------------------------------------------------------
 
@@ -45,6 +45,12 @@ PUBLISH_USAGE = make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… \
 PUBLISH_OPTIONS = $(if $(OUTCOME),--outcome "$(OUTCOME)") $(if $(JUNIT),--junit $(JUNIT)) \
 	$(if $(REF),--ref "$(REF)") $(if $(WAIT),--wait) $(if $(TIMEOUT),--timeout "$(TIMEOUT)") \
 	$(if $(URL),--url "$(URL)")
+
+# --- Promote by hand -----------------------------------------------------------------------------
+
+PROMOTION ?= $(BIN)/promotion
+include p2p.mk
+p2p-promote-generic p2p-promote-to-extended-test p2p-promote-to-prod: $(VENV)/runtime
 
 # --- Check it ------------------------------------------------------------------------------------
 

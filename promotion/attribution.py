@@ -71,7 +71,7 @@ def _since(moment: datetime, image: Image, evidence: Evidence) -> datetime | Non
     ]
     promoted = [
         each.said.decided_at
-        for each in evidence.records
+        for each in evidence.promotions
         if (each.said.pipeline, each.said.to_stage) == place
     ]
     return max((each for each in deployed or promoted if each <= moment), default=None)

@@ -27,6 +27,7 @@ INTERRUPTED = 130
 NOBODY_READS = 141
 
 MODULES = {
+    "promote": "promote",
     "copy": "copy",
     "publish": "publish",
     "status": "status",
@@ -49,6 +50,9 @@ _OBJECTS_BEFORE_COLLECTION = 50_000
 _VERBOSE = ("-v", "--verbose")
 _EPILOG = """\
 examples:
+  promotion promote shop:1.4.2 --source-registry europe-docker.pkg.dev/acme-dev/shop \\
+    --source-stage fast-feedback --dest-registry europe-docker.pkg.dev/acme-prod/shop \\
+    --dest-stage prod
   promotion copy europe-docker.pkg.dev/acme/dev/shop:1.4.2 \\
     europe-docker.pkg.dev/acme/prod/shop:1.4.2
   promotion publish europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2 \\

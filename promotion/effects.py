@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from promotion import events, gates, policy
 from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline
-from promotion.errors import Contended, NotFound, RegistryRefused
+from promotion.errors import Contended, NotFound
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
@@ -30,6 +31,7 @@ from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.report import Way
+from promotion.registry.tagging import set_tag
 from promotion.registry.transport import Transport
 from promotion.turns import Turns
 from promotion.verdict import Decision, Finding, Verdict, basis_of
@@ -39,6 +41,13 @@ _logger = logging.getLogger(__name__)
 
 # What takes back a promotion that has been made, where its own gate finds it.
 _REVOKING = frozenset({"suite-failed", "alert-open"})
+
+
+class Recorded(NamedTuple):
+    """The records of a promotion, the first one first, and whether they had been there before."""
+
+    records: Sequence[PromotionRecord]
+    known: bool
 
 
 class Effects:
@@ -74,23 +83,53 @@ class Effects:
             return self._record_and_tag(case, judgement, image)
 
     def _record_and_tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
-        there = self._store.read(image.digest, [case.destination])
-        if there.overflow:
+        recorded = self.record(case, judgement, image)
+        if recorded is None:
             overflow = gates.evidence_overflow(f"it in {case.promotion.to_stage}")
             return Verdict((*judgement.verdict.findings, overflow))
+        verdict = self.tag(case, judgement, image)
+        if verdict.decision is Decision.PROMOTE:
+            self.announce_promotion(case, recorded, image)
+        return verdict
+
+    def record(self, case: Case, judgement: Judgement, image: Manifest) -> Recorded | None:
+        """Have the evidence and a promotion record at the destination, where the image is.
+
+        Returns:
+            The records; None if more is attached to the image there than can be read.
+
+        Raises:
+            Retryable: Something could not be read or written.
+        """
+        there = self._store.read(image.digest, [case.destination])
+        if there.overflow:
+            return None
         self._store.carry(judgement.evidence, image.digest, case.places, case.destination, there)
         known = case.records(there, judgement.evidence)
-        records = known or self._record(case, judgement, image, there)
+        return Recorded(known or self._record(case, judgement, image, there), bool(known))
+
+    def tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
+        """Set the image's tag, if nothing speaks against it by now; the verdict.
+
+        Raises:
+            Retryable: Something could not be asked or written.
+        """
         judgement = judge_again(case, judgement, self._store, self._now())
         verdict = judgement.verdict
         if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
             verdict = _set_tag(case, image, verdict)
-        if verdict.decision is Decision.PROMOTE:
-            if not known:
-                _check_alone(case, records, image)
-            event = events.promoted(case.promotion, records[0])
-            self._announce(event, image, case.destination)
         return verdict
+
+    def announce_promotion(self, case: Case, recorded: Recorded, image: Manifest) -> None:
+        """Announce that the image is in its next stage, as its first record has it.
+
+        Raises:
+            Retryable: It could not be announced, or another process is about to.
+        """
+        if not recorded.known:
+            _check_alone(case, recorded.records, image)
+        event = events.promoted(case.promotion, recorded.records[0])
+        self._announce(event, image, case.destination)
 
     def tell(self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime) -> None:
         """Announce what keeps the image from moving on, or what would have been done.
@@ -259,16 +298,7 @@ def _check_alone(case: Case, records: Sequence[PromotionRecord], image: Manifest
 
 def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:
     """Let the version name the image; one that another writer set first makes it a denial."""
-    destination, version = case.destination, case.promotion.version
-    try:
-        destination.put_manifest(image, version)
-    except RegistryRefused:
-        # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
-        if destination.resolve(version) is None:
-            raise
-    named = destination.resolve(version)
-    if named is None:
-        raise NotFound(f"{case.promotion.destination} was deleted right after it was set")
+    named = set_tag(case.destination, image, case.promotion.version)
     if named != image.digest:
         return Verdict((*verdict.findings, gates.tag_conflict(case.promotion, named)))
     return verdict

@@ -10,6 +10,7 @@ PromotionError
 │   ├── NotIdentified        a request that does not prove who sends it
 │   ├── RegistryRefused      the registry says that the request itself is wrong
 │   ├── TagMoved             a tag that names another digest than a person meant
+│   ├── TagTaken             a tag that names other content, and is never overwritten
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
@@ -65,6 +66,10 @@ class RegistryRefused(Permanent):
 
 class TagMoved(Permanent):
     """The tag that a person named an image by names another digest than was meant."""
+
+
+class TagTaken(Permanent):
+    """The tag that an image should get names other content already, and is never overwritten."""
 
 
 class UnsupportedContent(Permanent):

@@ -70,6 +70,25 @@ class Case:
         return cls(image, gate, promotion, source, destination, elsewhere, control)
 
     @classmethod
+    def by_hand(
+        cls,
+        image: Image,
+        promotion: Promotion,
+        source: RepositoryClient,
+        destination: RepositoryClient,
+    ) -> Case:
+        """The case of a promotion by a person, who may be somebody else on either side.
+
+        What is asked beside the two is asked as whoever reads the source. Where promotion.yaml
+        knows no way between the two stages, the gate is an empty one.
+        """
+        leads_on = promotion.to_stage in image.stage.promotes_to
+        gate = image.stage.gate if leads_on and image.stage.gate else Gate(suites=())
+        elsewhere = _elsewhere(image, source.transport, NEVER)
+        control = _control(image, source.transport, NEVER)
+        return cls(image, gate, promotion, source, destination, elsewhere, control)
+
+    @classmethod
     def to_look_at(
         cls, image: Image, gate: Gate, promotion: Promotion, transport: Transport
     ) -> Case:

@@ -93,8 +93,8 @@ def latest(
         evidence = store.read(digest, places)
         against = gates.barred(image, evidence.beside(of_stage), now)
         if not against:
-            record = gates.first_record(image, evidence)
-            since = record.said.decided_at if record else None
+            entry = gates.first_record(image, evidence) or gates.first_by_hand(image, evidence)
+            since = entry.said.decided_at if entry else None
             return Latest(image.reference, digest, since, tuple(skipped))
         _logger.info("%s is skipped: %s", version, against[0].message)
         skipped.append((version, against))

@@ -116,6 +116,23 @@ class PolicyKeeper:
                 self._kept.add(repository.repository)
 
 
+class NamedPolicy(PolicyKeeper):
+    """A policy that records can name, without its coming into force where it is kept.
+
+    For whoever judges by a file of their own: what is in force is for the function to say.
+    """
+
+    def keep(self, repository: RepositoryClient) -> None:
+        """Have it in a ``promotion-policy`` repository, under a tag that is never the newest.
+
+        Raises:
+            Retryable: It could not be written.
+        """
+        digest = self.policy.manifest.digest
+        if not repository.has_manifest(digest):
+            _write(self.policy, repository, f"named-{digest.partition(':')[2][:12]}")
+
+
 def repository_of(stage: Repository) -> Repository:
     """The repository that keeps the policies of a stage."""
     return Repository(stage.host, f"{stage.path}/{NAME}")
@@ -165,10 +182,14 @@ def _keep(policy: Policy, repository: RepositoryClient, now: datetime) -> None:
     newest = _newest_tag(repository, now)
     if newest and repository.resolve(newest) == digest:
         return
+    _write(policy, repository, f"{_moment(now)}-{digest.partition(':')[2][:12]}")
+
+
+def _write(policy: Policy, repository: RepositoryClient, tag: str) -> None:
     for content in (EMPTY, policy.text, policy.keys):
         if content:
             repository.put_blob(content)
-    repository.put_manifest(policy.manifest, f"{_moment(now)}-{digest.partition(':')[2][:12]}")
+    repository.put_manifest(policy.manifest, tag)
 
 
 def _newest_tag(repository: RepositoryClient, now: datetime) -> str:

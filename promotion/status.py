@@ -186,7 +186,7 @@ class _Asked:
 def _promoted_at(image: Image, evidence: Evidence) -> datetime | None:
     records = [
         each.said
-        for each in evidence.records
+        for each in evidence.promotions
         if each.said.pipeline == image.pipeline.name and each.said.destination == image.reference
     ]
     return min((each.decided_at for each in records), default=None)

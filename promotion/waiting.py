@@ -20,6 +20,7 @@ from promotion.errors import PromotionError
 from promotion.evidence.act import Act
 from promotion.evidence.alert import Alert
 from promotion.evidence.attested import Evidence
+from promotion.evidence.by_hand import PromotionByHand
 from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.inventory import Inventory, Tags
@@ -192,6 +193,6 @@ def _not_behind(tags: Sequence[str], there: Collection[str]) -> list[str]:
 
 def _place(said: Said) -> str:
     """The repository of the image, or the stage, that is spoken of."""
-    if isinstance(said, PromotionRecord):
+    if isinstance(said, PromotionRecord | PromotionByHand):
         return str(said.source.repository)
     return said.subject if isinstance(said, Alert | Act) else said.repository

@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,10 +59,9 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """
     from promotion.errors import PromotionError
 
-    path = options.file or environment.get("PROMOTION_CONFIG") or "promotion.yaml"
-    pipelines, problems = _read(Path(path))
+    name, pipelines, problems = _read(options.file, environment)
     checks = _inspected(pipelines, environment) if options.online and pipelines else []
-    found = _Found(path, pipelines, problems, checks)
+    found = _Found(name, pipelines, problems, checks)
     if options.json:
         print(json.dumps(_report(found)))
     else:
@@ -106,20 +104,22 @@ class _Found:
         return sum(check.state == state for check in self.checks)
 
 
-def _read(path: Path) -> tuple[Pipelines | None, list[str]]:
-    """What the file says, and what is wrong with it."""
-    from promotion import configuration, gates
+def _read(file: str, environment: Mapping[str, str]) -> tuple[str, Pipelines | None, list[str]]:
+    """The file's name, what it says, and what is wrong with it."""
+    from promotion import gates
+    from promotion.commands.in_reach import DEFAULT_FILE, in_reach
     from promotion.errors import BadConfiguration
 
     try:
-        pipelines = configuration.load(path)
+        found = in_reach(environment, file)
     except BadConfiguration as error:
-        return None, _lines(error)
+        name = file or environment.get("PROMOTION_CONFIG") or DEFAULT_FILE
+        return name, None, _lines(error)
     try:
-        gates.check_supported(pipelines)
+        gates.check_supported(found.pipelines)
     except BadConfiguration as error:
-        return pipelines, _lines(error)
-    return pipelines, []
+        return found.name, found.pipelines, _lines(error)
+    return found.name, found.pipelines, []
 
 
 def _lines(error: BadConfiguration) -> list[str]:

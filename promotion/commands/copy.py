@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from promotion.registry.client import RepositoryClient
-    from promotion.registry.copy import Bring
     from promotion.registry.manifest import Manifest
     from promotion.registry.reference import Reference
-    from promotion.registry.report import Copied, Watcher
+    from promotion.registry.report import Copied
 
 _EXAMPLES = """\
 examples:
@@ -98,23 +95,6 @@ def _check_digest(source: Reference, destination: Reference) -> None:
         )
 
 
-def _check_tag(image: Manifest, source: Reference, destination: Reference) -> None:
-    """See whether the destination's tag can name the image, before anything is sent.
-
-    Raises:
-        UnsupportedContent: Registries would let the tag name it by another digest.
-    """
-    from promotion.errors import UnsupportedContent
-    from promotion.registry.reference import is_canonical
-
-    if destination.tag and not is_canonical(image.digest):
-        raise UnsupportedContent(
-            f"{source} cannot be copied to a tag: registries name what has a tag by sha256, so"
-            f" {destination} would not name {image.digest}; copy it by its digest, to"
-            f" {destination.repository}@{image.digest}"
-        )
-
-
 def _copy(
     options: argparse.Namespace,
     source: Reference,
@@ -122,22 +102,18 @@ def _copy(
     reader: RepositoryClient,
     writer: RepositoryClient,
 ) -> Done:
-    from promotion.registry.copy import complete, copy
+    from promotion.commands.transfer import check_tag, for_real, rehearsed, transfer
     from promotion.registry.referrers import AllAttachments, NoAttachments
 
-    target, bring = _rehearsed(writer) if options.dry_run else _for_real(writer)
-    with (
-        NoAttachments() if options.no_referrers else AllAttachments(reader) as attachments,
-        _watched() as watcher,
-    ):
+    target, bring = rehearsed(writer) if options.dry_run else for_real(writer)
+    with NoAttachments() if options.no_referrers else AllAttachments(reader) as attachments:
         if source.digest:
             attachments.look_up(source.digest)
         image, present = _compare(source, destination, reader, writer)
-        if present:
-            copied = complete(image, reader, target, attachments, watcher, bring)
-        else:
-            _check_tag(image, source, destination)
-            copied = copy(image, reader, target, attachments, watcher, bring)
+        if not present:
+            check_tag(image, source, destination)
+        copied = transfer(image, present, reader, target, attachments, bring)
+        if not present:
             target.put_manifest(image, destination.tag)
     return Done(image, present, copied)
 
@@ -158,44 +134,18 @@ def _compare(
     return image, there.result() == image.digest
 
 
-def _for_real(writer: RepositoryClient) -> tuple[RepositoryClient, Bring]:
-    from promotion.registry.blobs import bring
-
-    return writer, bring
-
-
-def _rehearsed(writer: RepositoryClient) -> tuple[RepositoryClient, Bring]:
-    from promotion.registry.rehearsal import Rehearsal, rehearse
-
-    return Rehearsal(writer), rehearse
-
-
-def _watched() -> AbstractContextManager[Watcher]:
-    """Progress on a terminal; silence elsewhere."""
-    if sys.stderr.isatty():
-        from promotion.commands.progress import shown
-
-        return shown()
-    from promotion.registry.report import Unwatched
-
-    return nullcontext(Unwatched())
-
-
 def _summary(
     source: Reference, arrived: Reference, done: Done, seconds: float, dry_run: bool
 ) -> str:
-    from promotion.registry.report import Way
+    from promotion.commands.transfer import attached, summary
 
     copied = done.copied
-    ways = [f"{number} {way}" for way in Way if (number := copied.count(way))]
-    also = [f"{len(copied.referrers)} referrers"] if copied.referrers else []
-    also += [f"{len(copied.tags)} signature tags"] if copied.tags else []
     lines = [f"{'would copy' if dry_run else 'copied'} {source} to {arrived}"]
     if done.present:
         lines = [f"{arrived} is there already"]
     lines.append(
-        f"  {len(copied.blobs)} blobs: {', '.join(ways) or 'none'};"
-        f" {copied.bytes_copied:,} bytes sent; {seconds:.2f} s{''.join(f'; {a}' for a in also)}"
+        f"  {summary(copied)}; {copied.bytes_copied:,} bytes sent; {seconds:.2f} s"
+        f"{''.join(f'; {also}' for also in attached(copied))}"
     )
     lines += [f"  kept: {tag} has other content at the destination" for tag in copied.kept]
     if dry_run:
@@ -206,6 +156,8 @@ def _summary(
 def _report(
     source: Reference, arrived: Reference, done: Done, seconds: float, dry_run: bool
 ) -> dict[str, object]:
+    from promotion.commands.transfer import blob_reports
+
     copied = done.copied
     return {
         "source": str(source),
@@ -216,16 +168,7 @@ def _report(
         "bytes": copied.bytes_copied,
         "present": done.present,
         "manifests": copied.manifests + (0 if done.present else 1),
-        "blobs": [
-            {
-                "digest": blob.digest,
-                "size": blob.size,
-                "way": blob.way.value,
-                "retries": blob.retries,
-                "reason": blob.reason,
-            }
-            for blob in copied.blobs
-        ],
+        "blobs": blob_reports(copied),
         "referrers": list(copied.referrers),
         "tags": list(copied.tags),
         "kept": list(copied.kept),

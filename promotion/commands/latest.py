@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,15 +55,15 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     Raises:
         PromotionError: There is none, or it could not be found out.
     """
-    from promotion import configuration, signing
+    from promotion import signing
+    from promotion.commands.in_reach import in_reach
     from promotion.commands.sides import source_side
     from promotion.evidence.store import EvidenceStore
     from promotion.latest import is_any, is_release, latest
     from promotion.registry.connections import Connections
     from promotion.signing import Unsigned
 
-    file = options.config or environment.get("PROMOTION_CONFIG") or "promotion.yaml"
-    pipelines = configuration.load(Path(file))
+    pipelines = in_reach(environment, options.config).pipelines
     pipeline, stage = _stage(pipelines, options.pipeline, options.stage)
     store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
     transport = source_side(environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,13 +39,20 @@ class Sent(msgspec.Struct, frozen=True):
 class Following:
     """Follows the image that a result is about; to be made before the result is sent."""
 
-    def __init__(self, result: PlainResult, file: str, transport: Transport) -> None:
+    def __init__(
+        self,
+        result: PlainResult,
+        file: str,
+        transport: Transport,
+        environment: Mapping[str, str],
+    ) -> None:
         """Look what is stated already.
 
         Args:
             result: What is to be sent.
             file: The promotion.yaml that judges; default: what is stored beside the image.
             transport: Asks the registries.
+            environment: Where P2P's variables may stand in for a promotion.yaml.
 
         Raises:
             BadConfiguration, BadMessage, BadReference: By that file, there is nothing to wait for.
@@ -67,7 +74,7 @@ class Following:
         )
 
         def judged_by() -> tuple[Pipelines, EvidenceStore]:
-            return policy_for(file, image, transport)[:2]
+            return policy_for(file, image, transport, environment)[:2]
 
         self._follower = Follower(expected, transport, judged_by)
 

@@ -135,7 +135,9 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     result = _result(options, reference, _digest(reference, transport), tests)
     nothing_tested = tests is not None and result.outcome == "error"
     follows = options.wait and not nothing_tested
-    following = outcome.Following(result, options.config, transport) if follows else None
+    following = (
+        outcome.Following(result, options.config, transport, environment) if follows else None
+    )
     message_id = _send(report(result), options, environment)
     sent = outcome.Sent(result, message_id, tests)
     if not options.json:

@@ -8,7 +8,13 @@ from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.connections import Connections
 from promotion.registry.credentials import Credentials
 from promotion.registry.realm import trusted_realms
-from promotion.registry.side import Side, credentials_around, credentials_of, own_credentials
+from promotion.registry.side import (
+    Side,
+    credentials_around,
+    credentials_for,
+    credentials_of,
+    own_credentials,
+)
 from promotion.registry.transport import Transport
 
 _OVERRIDES = ("AUTH_OVERRIDE", "ACCESS_TOKEN")
@@ -42,12 +48,38 @@ def two_sides(environment: Mapping[str, str]) -> tuple[Transport, Transport]:
     """
     connections = Connections()
     reader = _transport(Side.SOURCE, environment, connections)
-    if all(
-        environment.get(f"{Side.SOURCE}_{name}") == environment.get(f"{Side.DESTINATION}_{name}")
-        for name in _OVERRIDES
-    ):
+    if _are_one_identity(environment):
         return reader, reader
     return reader, _transport(Side.DESTINATION, environment, connections)
+
+
+def two_sides_at(
+    source: str, destination: str, environment: Mapping[str, str]
+) -> tuple[Transport, Transport]:
+    """The same at these hosts, which alone are shown the access tokens of their sides.
+
+    For commands that a configuration leads on to other registries.
+
+    Raises:
+        BadConfiguration: What the environment gives is no credential.
+    """
+    connections = Connections()
+    fetch = connections.fetch
+    if _are_one_identity(environment):
+        hosts = [source, destination]
+        both = credentials_for(Side.SOURCE, hosts, environment, fetch)
+        transport = _as(both, environment, connections)
+        return transport, transport
+    reader = credentials_for(Side.SOURCE, [source], environment, fetch)
+    writer = credentials_for(Side.DESTINATION, [destination], environment, fetch)
+    return _as(reader, environment, connections), _as(writer, environment, connections)
+
+
+def _are_one_identity(environment: Mapping[str, str]) -> bool:
+    return all(
+        environment.get(f"{Side.SOURCE}_{name}") == environment.get(f"{Side.DESTINATION}_{name}")
+        for name in _OVERRIDES
+    )
 
 
 def own_identity(environment: Mapping[str, str], connections: Connections) -> Transport:

@@ -9,6 +9,7 @@ import msgspec
 
 from promotion.evidence.act import Act
 from promotion.evidence.alert import Alert
+from promotion.evidence.by_hand import PromotionByHand
 from promotion.evidence.deployment import Deployment
 from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
@@ -67,12 +68,13 @@ class Evidence(msgspec.Struct, frozen=True):
 
     Attributes:
         runs: What suites found.
-        records: That it was promoted.
+        records: That a gate let it be promoted.
         ignored: What does not count.
         overflow: Whether there are more statements than are read.
         deployments: Since when it runs.
         alerts: What was said of incidents.
         acts: What people have decided.
+        by_hand: That it was promoted past its gate; no gate looks at these.
     """
 
     runs: tuple[Attested[SuiteRun], ...] = ()
@@ -82,11 +84,24 @@ class Evidence(msgspec.Struct, frozen=True):
     deployments: tuple[Attested[Deployment], ...] = ()
     alerts: tuple[Attested[Alert], ...] = ()
     acts: tuple[Attested[Act], ...] = ()
+    by_hand: tuple[Attested[PromotionByHand], ...] = ()
 
     @property
     def attested(self) -> tuple[Attested[Said], ...]:
         """All that counts."""
-        return (*self.runs, *self.records, *self.deployments, *self.alerts, *self.acts)
+        return (
+            *self.runs,
+            *self.records,
+            *self.deployments,
+            *self.alerts,
+            *self.acts,
+            *self.by_hand,
+        )
+
+    @property
+    def promotions(self) -> tuple[Attested[PromotionRecord | PromotionByHand], ...]:
+        """How the image came into its stages, whether or not a gate let it."""
+        return (*self.records, *self.by_hand)
 
     def holds(self, payload: Digest) -> bool:
         """Whether the statement with this digest is among what counts."""
@@ -118,6 +133,7 @@ def collected(found: Iterable[Read], overflow: bool = False) -> Evidence:
         deployments=_saying(Deployment, counted),
         alerts=_saying(Alert, counted),
         acts=_saying(Act, counted),
+        by_hand=_saying(PromotionByHand, counted),
     )
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from promotion.evidence import act, alert, deployment, record, suite_run
+from promotion.evidence import act, alert, by_hand, deployment, record, suite_run
 from promotion.evidence.act import Act
 from promotion.evidence.alert import Alert
+from promotion.evidence.by_hand import PromotionByHand
 from promotion.evidence.deployment import Deployment
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.statement import NotAStatement, Statement
 from promotion.evidence.suite_run import SuiteRun
 from promotion.registry.reference import Digest
 
-Said = SuiteRun | PromotionRecord | Deployment | Alert | Act
+Said = SuiteRun | PromotionRecord | PromotionByHand | Deployment | Alert | Act
 """What a statement can say."""
 
 
@@ -32,6 +33,9 @@ _KINDS: dict[type, _Kind] = {
     ),
     PromotionRecord: _Kind(
         record.PREDICATE_TYPE, record.write, record.read, lambda said: said.decided_at
+    ),
+    PromotionByHand: _Kind(
+        by_hand.PREDICATE_TYPE, by_hand.write, by_hand.read, lambda said: said.decided_at
     ),
     Deployment: _Kind(
         deployment.PREDICATE_TYPE, deployment.write, deployment.read, lambda said: said.deployed_at

@@ -40,6 +40,13 @@ def barred(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ..
     )
 
 
+def forbidden(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ...]:
+    """What people have decided against an image's leaving its stage: it binds by hand as well."""
+    if evidence.overflow:
+        return (evidence_overflow("it"),)
+    return (*acts.revocations(image, evidence), *acts.holds(image, evidence, now))
+
+
 def evidence_overflow(subject: str) -> Finding:
     """The finding that more is attached to an image, named in words, than can be judged upon."""
     return Finding(

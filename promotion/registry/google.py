@@ -67,6 +67,20 @@ class _GoogleIdentity(ABC):
                 raise RegistryUnavailable(f"{text}; it will be tried again") from error
             raise AccessDenied(f"{text}; {self.advice}") from error
 
+    def account(self, host: str) -> str:
+        """The e-mail address of whom a registry's tokens are for; "" where nothing names it.
+
+        It is what the credentials say of themselves.
+
+        Raises:
+            AccessDenied, DeadlineExceeded, RegistryUnavailable: As for ``find``.
+        """
+        if self.find(host) is None:
+            return ""
+        names = ("service_account_email", "account")
+        found = (getattr(self._credentials, name, "") for name in names)
+        return next((str(name) for name in found if name), "")
+
     def renew(self, host: str) -> None:
         """Forget the token, and what it was made from: that may have changed as well."""
         if is_google(host):

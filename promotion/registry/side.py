@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 from promotion.errors import BadConfiguration
@@ -44,7 +43,22 @@ def credentials_around(host: str, environment: Mapping[str, str], fetch: Fetch) 
     Raises:
         BadConfiguration: The access token is not one.
     """
-    return _first_of(Side.SOURCE, environment, fetch, partial(TokenFor, host))
+    return credentials_for(Side.SOURCE, [host], environment, fetch)
+
+
+def credentials_for(
+    side: Side, hosts: Sequence[str], environment: Mapping[str, str], fetch: Fetch
+) -> Credentials:
+    """The credentials of a side whose access token is for these hosts alone.
+
+    Raises:
+        BadConfiguration: The access token is not one.
+    """
+
+    def given(token: str) -> Credentials:
+        return FirstOf(*(TokenFor(host, token) for host in hosts))
+
+    return _first_of(side, environment, fetch, given)
 
 
 def _first_of(

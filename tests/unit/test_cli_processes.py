@@ -42,7 +42,13 @@ class Scene:
         image = f"{self.shop.stage('fast-feedback').repository}:1.0"
         url = ["--url", f"http://{self.function.host}"]
         decision = [image, "--reason", "because", *url]
+        registry, _, path = image.rpartition("/")[0].partition("/")
         more = {
+            "promote": [
+                "shop:1.0",
+                *("--source-registry", registry, "--source-stage", path),
+                *("--dest-registry", self.shop.far.host, "--dest-stage", "promoted"),
+            ],
             "copy": [image, f"{self.shop.far.host}/copies/shop:1.0"],
             "publish": [image, "--suite", "functional", "--outcome", "success", *url],
             "status": [image, "--config", "promotion.yaml"],

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from promotion import cli
 from tests.unit import command_lines
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+MAKEFILES = "\n".join((ROOT / name).read_text("utf-8") for name in ("Makefile", "p2p.mk"))
 
 
 def code(page: Path) -> str:
@@ -27,9 +26,6 @@ LINES = [(page.name, line) for page in PAGES for line in command_lines.shown_in(
 @pytest.mark.parametrize("line", [line for _, line in LINES])
 def test_every_command_line_shown_is_understood(line: str) -> None:
     """The real parser takes all of it."""
-    command = command_lines.arguments_of(line)[0]
-    if command == "promote" and command not in cli.MODULES:
-        pytest.skip("comes with the command")
     command_lines.check(line)
 
 
@@ -50,10 +46,7 @@ TARGETS = sorted({target for page in PAGES for target in _TARGET.findall(page.re
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_make_target_shown_exists(target: str) -> None:
     """In the Makefile of this repository."""
-    defined = re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE)
-    if target.startswith("p2p-") and "p2p-promote-generic:" not in MAKEFILE:
-        pytest.skip("comes with the targets of P2P")
-    assert defined
+    assert re.search(rf"^{re.escape(target)}:", MAKEFILES, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,20 @@ def test_an_impersonated_account_is_used(files: Files) -> None:
     assert GoogleFile(files(content), endpoint).find(HOST) == Token("impersonated")
 
 
+def test_credentials_say_whose_they_are(files: Files, tmp_path: Path) -> None:
+    """By an e-mail address: of a service account, of a login that names one, of a function."""
+    endpoint = Endpoint(google)
+    user = {**USER, "account": "ann@acme.example"}
+    assert GoogleFile(files(service_account()), endpoint).account(HOST) == ACCOUNT
+    assert GoogleFile(files(user), endpoint).account(HOST) == "ann@acme.example"
+    assert GoogleDefault(Endpoint(google)).account(HOST) == ACCOUNT
+    subject = tmp_path / "subject"
+    subject.write_text("a token of the CI system", encoding="utf-8")
+    nameless = [USER, external_account(subject)]
+    assert [GoogleFile(files(each), endpoint).account(HOST) for each in nameless] == ["", ""]
+    assert GoogleFile(tmp_path / "absent", endpoint).account("registry.example") == ""
+
+
 def test_the_default_is_a_file_that_is_named(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """GOOGLE_APPLICATION_CREDENTIALS is honoured."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(files(service_account())))

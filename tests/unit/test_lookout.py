@@ -15,6 +15,7 @@ from promotion.artifact_registry import artifact_registry
 from promotion.errors import BadMessage
 from promotion.events import PROMOTED, REVOKED
 from promotion.evidence.attested import Evidence
+from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
 from promotion.messages import Deployed
@@ -113,6 +114,25 @@ def test_without_a_deployment_the_last_promotion_counts(shop: Shop, look: Look) 
     shop.handle(shop.result(digest))
     look().incident(replace(INCIDENT, stage="extended-test"))
     assert len(shop.evidence("extended-test", digest).alerts) == 1
+
+
+def test_a_promotion_by_hand_counts_as_one(shop: Shop, look: Look) -> None:
+    """What runs is what came into the stage, whether or not a gate was asked."""
+    image = shop.push("extended-test")
+    source, there = shop.stage("fast-feedback").repository, shop.stage("extended-test")
+    said = PromotionByHand(
+        pipeline="shop",
+        from_stage="fast-feedback",
+        to_stage="extended-test",
+        source=Reference(source, "1.0"),
+        destination=Reference(there.repository, "1.0"),
+        author=Author("ann@acme.example", "google-credentials"),
+        decided_at=PUBLISHED,
+    )
+    pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
+    evidence_store(pipelines).attach(there, image, said, Evidence())
+    look().incident(replace(INCIDENT, stage="extended-test"))
+    assert len(shop.evidence("extended-test", image.digest).alerts) == 1
 
 
 @pytest.mark.parametrize("image", ["shop", "", "../../etc", "Not A Name"])
