@@ -10,6 +10,7 @@ PromotionError
 │   ├── RegistryRefused      the registry says that the request itself is wrong
 │   ├── TagMoved             a tag that names another digest than a person meant
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
+│       └── BeyondLimit      more of something than is ever read (docs/limits.md)
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
     ├── Contended            another process does the same at this moment
@@ -19,7 +20,7 @@ PromotionError
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
     ├── RegistryUnavailable  429, 5xx, time-out, no connection
-    └── RegistryUntrusted    its certificate is not vouched for
+    └── RegistryUntrusted    its certificate is not vouched for, or it leads astray
 
 The handler switches on Permanent and Retryable alone. Each text says what was attempted, on which
 reference, what was answered, and what to do about it; none contains a credential.
@@ -64,6 +65,10 @@ class TagMoved(Permanent):
 
 class UnsupportedContent(Permanent):
     """A manifest of a kind that cannot be copied faithfully."""
+
+
+class BeyondLimit(UnsupportedContent):
+    """More of something than is ever read: it is refused as a whole, and never cut."""
 
 
 class Retryable(PromotionError):
@@ -111,4 +116,4 @@ class RegistryUnavailable(Retryable):
 
 
 class RegistryUntrusted(Retryable):
-    """The registry's certificate is not vouched for by any authority that is trusted here."""
+    """No trusted authority vouches for its certificate, or it leads to where nobody is to go."""
