@@ -19,7 +19,7 @@ import msgspec
 from promotion import log
 from promotion.deadline import Deadline, keeping
 from promotion.effects import Effects
-from promotion.errors import BadMessage, NotFound, PromotionError, Retryable
+from promotion.errors import BadMessage, BeyondLimit, NotFound, PromotionError, Retryable
 from promotion.evidence.deployment import Deployment
 from promotion.evidence.kinds import Said
 from promotion.evidence.store import EvidenceStore
@@ -178,13 +178,20 @@ class Promoter:
             self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
-        known = self._store.read(occasion.digest, [repository])
+        try:
+            known = self._store.read(occasion.digest, [repository])
+        except BeyondLimit as error:
+            _logger.warning("not stated, since it could not be read again: %s", error)
+            return None
         return self._store.attach(repository, subject, said, known)
 
     def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
         """Consider one destination; its failure is returned, so as not to hold up the others."""
         try:
-            self._consider(case, occasion)
+            try:
+                self._consider(case, occasion)
+            except BeyondLimit as error:
+                self._effects.deny_beyond_limit(case, error, occasion.at)
         except PromotionError as error:
             return error
         return None
