@@ -194,8 +194,7 @@ class _Walk:
     def _bring_parts(self, manifest: Manifest) -> None:
         points_to = successors(manifest)
         for blob in points_to.blobs:
-            above = Vertex(Kind.MANIFEST, manifest.digest)
-            if self._order.meet(Vertex(Kind.BLOB, blob.digest), above):
+            if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
                 self._begin(partial(self._bring, blob), self._brought)
         children = [child for child in points_to.manifests if self._meet(child, manifest.digest)]
         for child in children:

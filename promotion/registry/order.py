@@ -65,7 +65,7 @@ class Order:
 
         Args:
             vertex: The part.
-            above: What led to it; None for the image itself.
+            above: The manifest that led to it; None for the image itself, and for blobs.
 
         Raises:
             BeyondLimit: There are more of its kind than one image can have, or it is too far away.

@@ -156,6 +156,21 @@ def test_the_labels_of_an_incident_name_nothing_outside_their_stage(
     assert all(each.startswith(f"/v2/{STAGE}/") and ".." not in each for each in paths)
 
 
+def test_a_message_as_large_as_any_is_put_aside(function: Function) -> None:
+    """Ten megabytes, which is all that Pub/Sub takes, arrive and become a dead letter."""
+    data = json.dumps(result("evil.example/a/b:1")).encode().ljust(10_000_000)
+    assert function.deliver(data) == 200
+    (letter,) = function.dead_letters.events
+    assert "10,000,000 bytes" in letter.attributes["promotion-dlq-reason"]
+
+
+def test_a_request_larger_than_any_push_is_not_read(function: Function) -> None:
+    """It is refused by its length, before anything is made of it."""
+    answer = function.http.post("/", data=bytes(17 * 1024 * 1024), content_type="application/json")
+    assert answer.status_code == 413
+    assert function.dead_letters.events == []
+
+
 def test_the_network_is_watched(function: Function, used: list[str]) -> None:
     """An image that is in a stage is asked for: what proves the others' silence can speak."""
     image = f"{function.registry.host}/{STAGE}/shop:1.0"
