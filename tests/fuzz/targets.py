@@ -414,6 +414,17 @@ LINKS = header_values(
 MOMENTS = header_values(
     "Mon, ", "31 Jan ", "2026 ", "99999999999 ", "12:00:00", ":", " GMT", "+9999", "-", "1", "0"
 )
+DATES = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Mon", "Sunday", ""]),
+    st.integers(-1, 99),
+    st.sampled_from(["Jan", "Dec", "x"]),
+    st.integers(0, 2**70) | st.integers(0, 9999),
+    st.integers(0, 24),
+    st.integers(0, 60),
+    st.integers(0, 61),
+    st.sampled_from(["GMT", "+9999", "-2359", ""]),
+)
 CONFIGURATIONS = damaged([WRITTEN, WHOLE]).map(json.dumps) | YAML | VALUES.map(json.dumps)
 KINDS = st.sampled_from([*sorted(MANIFEST_TYPES), DOCKER_LIST, "x"])
 DECISIONS = documents(
@@ -433,7 +444,7 @@ TARGETS = (
     Target("WWW-Authenticate", CHALLENGES, meet_challenge),
     Target("Link", LINKS, follow_links),
     Target("Location", LOCATIONS, follow_location),
-    Target("Retry-After", MOMENTS, wait_as_told),
+    Target("Retry-After", MOMENTS | DATES, wait_as_told),
     Target("whole answers", ANSWERS, ask_everything),
     Target("promotion.yaml", CONFIGURATIONS, configure),
     Target("Docker's config.json", documents(AUTHS), log_in),

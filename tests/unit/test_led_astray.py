@@ -5,15 +5,20 @@ The registry is called registry.example and answers by itself; what it leads to 
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
+from dev.stack import three_stages
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import RegistryUnavailable, RegistryUntrusted
 from promotion.registry.addresses import is_internal, is_internal_elsewhere
@@ -195,3 +200,16 @@ def test_a_connection_outward_is_refused_by_its_address_alone(names: dict[str, s
             connections.open_elsewhere("GET", url, {}, None, NEVER, is_internal)
         assert len(store.asked) == 1
     connections.close()
+
+
+def test_what_judges_leads_is_loaded_when_there_is_one(tmp_path: Path) -> None:
+    """Most registries never lead anywhere: a start need not wait for it."""
+    (tmp_path / "promotion.yaml").write_text(three_stages(HOST), encoding="utf-8")
+    program = (
+        "import main, sys;"
+        " print([each for each in ('leads', 'addresses', 'pools')"
+        " if f'promotion.registry.{each}' in sys.modules])"
+    )
+    environment = {**os.environ, "PROMOTION_CONFIG": str(tmp_path / "promotion.yaml")}
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, text=True, env=environment).strip() == "[]"
