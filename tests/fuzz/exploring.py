@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.fuzz.targets import Target
 
 SECONDS = 20
-"""What one example may take, on a machine that is busy with other things: more is a hang."""
+"""The processor's time that one example may take: more is a hang, however busy the machine is."""
 
 settings.register_profile(
     "fuzz",
@@ -62,10 +62,10 @@ def _in_good_time() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal's
         raise Hung(f"not over after {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

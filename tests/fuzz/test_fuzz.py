@@ -7,8 +7,8 @@ import pytest
 from tests.fuzz.exploring import chosen_seed, explore
 from tests.fuzz.targets import TARGETS, Target
 
-EXAMPLES = 500
-FEWER = {"whole answers": 150}
+EXAMPLES = 300
+FEWER = {"whole answers": 100}
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
