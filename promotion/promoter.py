@@ -188,15 +188,19 @@ class Promoter:
     def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
         """Consider one destination; its failure is returned, so as not to hold up the others."""
         try:
-            try:
-                self._consider(case, occasion)
-            except BeyondLimit as error:
-                self._effects.deny_beyond_limit(case, error, occasion.at)
+            self._consider(case, occasion)
         except PromotionError as error:
             return error
         return None
 
     def _consider(self, case: Case, occasion: Occasion) -> None:
+        """Judge the image and see to the verdict; what is beyond a limit is a denial."""
+        try:
+            self._see_through(case, occasion)
+        except BeyondLimit as error:
+            self._effects.deny_beyond_limit(case, error, occasion.at)
+
+    def _see_through(self, case: Case, occasion: Occasion) -> None:
         elsewhere = case.promotion.source != occasion.image
         if elsewhere and not can_leave(case, self._store, occasion.stated, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
