@@ -66,6 +66,10 @@ test-3.13: ## Run the unit tests on Python 3.13, the deployed runtime, where it 
 	echo "unit tests on $$(.venv-3.13/bin/python --version)"; \
 	.venv-3.13/bin/pytest tests/unit
 
+.PHONY: fuzz
+fuzz: $(VENV)/development ## Fuzz all that reads what others write: SECONDS=600 in all, SEED=1 on repeat
+	@SEED=$(or $(SEED),1) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
+
 .PHONY: lint
 lint: $(VENV)/development ## Check format, style, types, and that the locks and schemas are current
 	$(BIN)/ruff format --check .

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("promotion")
 
+LARGEST_REQUEST = 16 * 1024 * 1024
+"""The bytes that a request may have: as a push, Pub/Sub's largest message has less than 14 MiB."""
+
 
 @dataclass(frozen=True)
 class _Deployment:
@@ -167,6 +170,8 @@ log.configure(
     log.StructuredFormatter() if "K_SERVICE" in os.environ else log.ReadableFormatter(),
     os.environ.get("LOG_LEVEL", "INFO"),
 )
+if flask.has_app_context():
+    flask.current_app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
 _IN_DEVELOPMENT = os.environ.get("PROMOTION_DEV") == "1"
 try:
     _DEPLOYMENT = _deployment(os.environ)

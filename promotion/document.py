@@ -10,6 +10,9 @@ import yaml
 
 from promotion.errors import BadConfiguration
 
+MOST_KEYS = 100_000
+"""The keys and list entries that a document may have, with what its aliases stand for."""
+
 KeyPath = tuple[str | int, ...]
 """Where something stands in a document: keys of mappings and positions in lists."""
 
@@ -74,9 +77,12 @@ class _Reader(msgspec.Struct, frozen=True):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             for position, item in enumerate(node.value):
-                self.lines[*path, position] = item.start_mark.line + 1
+                self._note((*path, position), item)
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
-        return self.loader.construct_object(node)
+        value = self.loader.construct_object(node)
+        if isinstance(value, str):
+            value.encode()  # An escape may have made half of a character, which is none.
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         self._refuse_duplicates(node, path)
@@ -84,9 +90,15 @@ class _Reader(msgspec.Struct, frozen=True):
         mapping = {}
         for key_node, value_node in node.value:
             key = self._key(key_node, path)
-            self.lines[*path, key] = key_node.start_mark.line + 1
+            self._note((*path, key), key_node)
             mapping[key] = self.value(value_node, (*path, key))
         return mapping
+
+    def _note(self, path: KeyPath, node: yaml.Node) -> None:
+        """Note where something stands; aliases may let a few lines stand for any number of them."""
+        self.lines[path] = node.start_mark.line + 1
+        if len(self.lines) > MOST_KEYS:
+            raise self._error(node, path, f"more than {MOST_KEYS:,} keys and entries")
 
     def _refuse_duplicates(self, node: yaml.MappingNode, path: KeyPath) -> None:
         seen: set[str] = set()
@@ -99,6 +111,7 @@ class _Reader(msgspec.Struct, frozen=True):
     def _key(self, node: yaml.Node, path: KeyPath) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._error(node, path, "a key must be text")
+        node.value.encode()
         return str(node.value)
 
     def _error(self, node: yaml.Node, path: KeyPath, problem: str) -> BadConfiguration:

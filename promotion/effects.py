@@ -14,13 +14,14 @@ from typing import NamedTuple
 from promotion import events, gates, policy
 from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline
-from promotion.errors import Contended, NotFound
+from promotion.errors import BeyondLimit, Contended, NotFound
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
+from promotion.gates import Standing
 from promotion.judgement import Case, Judgement, check_counted, judge_again, stages_holding
 from promotion.pipeline import Image
 from promotion.policy import PolicyKeeper
@@ -144,6 +145,23 @@ class Effects:
         if event:
             marks = self.writer(case.promotion.source.repository, case.source.deadline)
             self.announce(event, judgement.subject, marks)
+
+    def deny_beyond_limit(self, case: Case, limit: BeyondLimit, at: datetime) -> None:
+        """Announce that an image stays, since of it there is more than is ever read.
+
+        Args:
+            case: The image at its gate.
+            limit: What there is too much of.
+            at: When what it was looked at for was so.
+
+        Raises:
+            Retryable: It could not be announced or remembered.
+        """
+        verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(limit)),))
+        subject = case.source.find(case.promotion.digest)
+        standing = Standing(case.promotion.digest if subject else None, None)
+        _logger.info("%s → %s: %s", case.promotion.source, case.promotion.to_stage, verdict)
+        self.tell(case, Judgement(verdict, Evidence(), standing, subject), verdict, at)
 
     def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
         """Announce each decision by which an image was revoked in its stage, once.

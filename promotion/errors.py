@@ -12,6 +12,7 @@ PromotionError
 │   ├── TagMoved             a tag that names another digest than a person meant
 │   ├── TagTaken             a tag that names other content, and is never overwritten
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
+│       └── BeyondLimit      more of something than is ever read (docs/limits.md)
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
     ├── AccessDenied         401 or 403: rights can be granted while the message waits
     ├── Contended            another process does the same at this moment
@@ -21,7 +22,7 @@ PromotionError
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
     ├── RegistryUnavailable  429, 5xx, time-out, no connection
-    └── RegistryUntrusted    its certificate is not vouched for
+    └── RegistryUntrusted    its certificate is not vouched for, or it leads astray
 
 The handler switches on Permanent and Retryable alone. Each text says what was attempted, on which
 reference, what was answered, and what to do about it; none contains a credential.
@@ -76,6 +77,10 @@ class UnsupportedContent(Permanent):
     """A manifest of a kind that cannot be copied faithfully."""
 
 
+class BeyondLimit(UnsupportedContent):
+    """More of something than is ever read: it is refused as a whole, and never cut."""
+
+
 class Retryable(PromotionError):
     """The same input may succeed later; nothing may be acknowledged until it does."""
 
@@ -121,4 +126,4 @@ class RegistryUnavailable(Retryable):
 
 
 class RegistryUntrusted(Retryable):
-    """The registry's certificate is not vouched for by any authority that is trusted here."""
+    """No trusted authority vouches for its certificate, or it leads to where nobody is to go."""

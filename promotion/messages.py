@@ -25,6 +25,9 @@ from promotion.events import Event
 from promotion.registry.reference import Digest, Reference, is_canonical, parse_digest
 from promotion.signals import Evaluate, Incident, read_evaluate, read_incident
 
+LARGEST = 1024 * 1024
+"""The bytes that a message may have; Pub/Sub takes ten times as many."""
+
 REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
 
 _SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
@@ -157,8 +160,12 @@ def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
     """Read what a message says, whichever kind it is of.
 
     Raises:
-        BadMessage: It is not JSON, lacks a field, or a field has a value that it cannot have.
+        BadMessage: It is not JSON, too large, lacks a field, or a field has a value that it cannot
+            have.
     """
+    if len(message.data) > LARGEST:
+        size = len(message.data)
+        raise BadMessage(f"Not a test result: it has {size:,} bytes, and {LARGEST:,} are read")
     try:
         content = msgspec.convert(_content(message), dict[str, Any])
         if "incident" in content:

@@ -19,7 +19,7 @@ import msgspec
 from promotion import log
 from promotion.deadline import Deadline, keeping
 from promotion.effects import Effects
-from promotion.errors import BadMessage, NotFound, PromotionError, Retryable
+from promotion.errors import BadMessage, BeyondLimit, NotFound, PromotionError, Retryable
 from promotion.evidence.deployment import Deployment
 from promotion.evidence.kinds import Said
 from promotion.evidence.store import EvidenceStore
@@ -178,7 +178,11 @@ class Promoter:
             self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
-        known = self._store.read(occasion.digest, [repository])
+        try:
+            known = self._store.read(occasion.digest, [repository])
+        except BeyondLimit as error:
+            _logger.warning("not stated, since it could not be read again: %s", error)
+            return None
         return self._store.attach(repository, subject, said, known)
 
     def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
@@ -190,6 +194,13 @@ class Promoter:
         return None
 
     def _consider(self, case: Case, occasion: Occasion) -> None:
+        """Judge the image and see to the verdict; what is beyond a limit is a denial."""
+        try:
+            self._see_through(case, occasion)
+        except BeyondLimit as error:
+            self._effects.deny_beyond_limit(case, error, occasion.at)
+
+    def _see_through(self, case: Case, occasion: Occasion) -> None:
         elsewhere = case.promotion.source != occasion.image
         if elsewhere and not can_leave(case, self._store, occasion.stated, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)

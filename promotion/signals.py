@@ -141,4 +141,6 @@ def read_evaluate(content: Any, message: Message) -> Evaluate:
         digest = parse_digest(which.digest) if image else None
     except (ValueError, BadReference) as error:
         raise BadMessage(f"Not a request to evaluate: {error}") from error
+    if image and image.digest not in (None, digest):
+        raise BadMessage(f"Not a request to evaluate: {image} and the digest {digest} disagree")
     return Evaluate(message.subscription, message.published_at, image, digest, which.pipeline)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from promotion.errors import UnsupportedContent
+from promotion.registry.reference import LONGEST_TAG
 from promotion.registry.transport import Response
 
 
@@ -42,7 +46,7 @@ def listed_tags(answer: Response) -> list[str]:
 
 
 class _TagList(msgspec.Struct):
-    tags: list[str] | None = None
+    tags: list[Annotated[str, Meta(max_length=LONGEST_TAG)]] | None = None
 
 
 def _content_type(answer: Response) -> str:

@@ -11,12 +11,13 @@ import msgspec
 
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import AccessDenied, BadReference, RegistryRefused, UnsupportedContent
-from promotion.registry.pages import LONGEST_PAGE, all_pages, check_length
+from promotion.registry.pages import LONGEST_PAGE, all_pages, check_count, check_length
 from promotion.registry.reference import Repository
 from promotion.registry.transport import Request, Response, Transport
 
 _PAGE = 1_000
-_MOST_NAMES = 1_000_000
+MOST_NAMES = 1_000_000
+"""The repositories that a registry may list."""
 _LISTED_OR_NO_CATALOG = frozenset({200, 400, 404, 405, 501})
 
 
@@ -46,8 +47,9 @@ def repositories(host: str, transport: Transport, deadline: Deadline = NEVER) ->
     first = _first_page(request, transport)
     found: list[Repository] = []
     for page in all_pages(request, first, transport, LONGEST_PAGE):
+        check_count(page, MOST_NAMES, request.attempted)
         found += _repositories(host, page)
-        check_length(found, _MOST_NAMES, request.attempted)
+        check_length(found, MOST_NAMES, request.attempted)
     return found
 
 

@@ -13,7 +13,7 @@ from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, Uns
 from promotion.registry.answers import is_web_page, listed_tags, media_type
 from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
-from promotion.registry.pages import LONGEST_PAGE, all_pages, check_length
+from promotion.registry.pages import LONGEST_PAGE, all_pages, check_count, check_length
 from promotion.registry.reference import (
     Digest,
     Reference,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import urllib3
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
+"""The bytes that a manifest, or a page of referrers, may have."""
 
 _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _PIECE = 256 * 1024
@@ -38,8 +39,10 @@ _WRITTEN = frozenset({200, 201})
 # Registries without the referrers API know neither the path nor, some of them, a digest there.
 _REFERRERS_OR_NO_API = frozenset({200, 400, 404, 405})
 # Past these a list is a registry's fault or an attack: it ends in an error, and is never cut.
-_MOST_REFERRERS = 10_000
-_MOST_TAGS = 1_000_000
+MOST_REFERRERS = 10_000
+"""What may refer to one manifest."""
+MOST_TAGS = 1_000_000
+"""The tags that a repository may have."""
 
 
 class RepositoryClient:
@@ -142,7 +145,8 @@ class RepositoryClient:
         """What refers to a manifest, or None where the registry has no referrers API.
 
         Raises:
-            UnsupportedContent: The list does not end, or is longer than any that is of use.
+            BeyondLimit: The list does not end, or is longer than any that is of use.
+            UnsupportedContent: It is no list, or leads in a circle.
         """
         path = f"referrers/{digest}"
         attempted = f"list what refers to {self._named(digest)}"
@@ -152,14 +156,15 @@ class RepositoryClient:
         found: list[Descriptor] = []
         for page in self._pages(path, first, attempted, LARGEST_MANIFEST):
             found += index_entries(Manifest("", digest_of(page.content), page.content))
-            check_length(found, _MOST_REFERRERS, attempted)
+            check_length(found, MOST_REFERRERS, attempted)
         return found
 
     def tags(self) -> list[str]:
         """All tags of the repository; none, if there is no such repository.
 
         Raises:
-            UnsupportedContent: The list does not end, or is longer than any that is of use.
+            BeyondLimit: The list does not end, or is longer than any that is of use.
+            UnsupportedContent: It is no list, or leads in a circle.
         """
         path = "tags/list"
         attempted = f"list the tags of {self.repository}"
@@ -168,8 +173,9 @@ class RepositoryClient:
             return []
         found: list[str] = []
         for page in self._pages(path, first, attempted, LONGEST_PAGE):
+            check_count(page, MOST_TAGS, attempted)
             found += listed_tags(page)
-            check_length(found, _MOST_TAGS, attempted)
+            check_length(found, MOST_TAGS, attempted)
         return found
 
     def has_blob(self, digest: Digest) -> bool:
@@ -226,16 +232,13 @@ class RepositoryClient:
 
     def upload(self, location: str, blob: Blob, content: Iterable[bytes]) -> None:
         """Send a blob's bytes to an open upload, in one request, and close it."""
-        parts = urlsplit(location)
-        query = urlencode(
-            [*parse_qsl(parts.query, keep_blank_values=True), ("digest", blob.digest)]
-        )
+        attempted = f"write the blob {self._named(blob.digest)}"
         self.transport.send(
             Request(
                 "PUT",
                 self.repository.host,
-                parts._replace(query=query).geturl(),
-                f"write the blob {self._named(blob.digest)}",
+                _with_digest(location, blob.digest, attempted),
+                attempted,
                 headers={
                     "Content-Type": "application/octet-stream",
                     "Content-Length": str(blob.size),
@@ -358,6 +361,18 @@ def between(
         RepositoryClient(source, reader, deadline, reads),
         RepositoryClient(destination, writer, deadline, writes),
     )
+
+
+def _with_digest(location: str, digest: Digest, attempted: str) -> str:
+    """Where an upload is closed: its location, with the digest of what was sent."""
+    try:
+        parts = urlsplit(location)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError as error:
+        raise RegistryUnavailable(
+            f"Could not {attempted}: the upload is at {location!r:.200}, which is no URL"
+        ) from error
+    return parts._replace(query=urlencode([*query, ("digest", digest)])).geturl()
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) -> Iterator[bytes]:

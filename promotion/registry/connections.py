@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ class Connections:
         self._lock = threading.Lock()
         self._limits: dict[str, HostLimit] = {}
         self._proxies: dict[str, urllib3.PoolManager] = {}
+        self._outward: dict[Callable[[str], bool], urllib3.PoolManager] = {}
 
     def limit(self, host: str) -> HostLimit:
         """The limit of a host, the same for all who ask."""
@@ -67,31 +68,30 @@ class Connections:
         deadline passes before the headers are there, the connection is cut; without one, the
         deadline of what is being done counts.
         """
-        send = partial(self._send, method, url, headers, body, deadline)
+        send = partial(_answer, self._pools(url), method, url, headers, body, deadline)
         return request_log.logged(method, url, request_log.registry_url, send)
 
-    def _send(
+    def open_elsewhere(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
         body: Body,
         deadline: Deadline,
+        forbids: Callable[[str], bool],
     ) -> urllib3.BaseHTTPResponse:
-        deadline = current() if deadline is NEVER else deadline
-        silence = max(min(_SILENCE_SECONDS, deadline.left), 0.001)
-        with keeping(deadline):
-            return self._pools(url).request(
-                method,
-                url,
-                headers=headers,
-                body=body,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=silence,
-                pool_timeout=silence,
-            )
+        """Send a request to where a registry leads, unless the address there is forbidden.
+
+        By a proxy the address is not known here: it is for the proxy to forbid it. All else is as
+        for ``open``.
+
+        Raises:
+            RegistryUntrusted: The address is forbidden; nothing was sent there.
+        """
+        proxy = self._by_proxy(url)
+        pools = proxy or self._pools_outward(forbids)
+        send = partial(_answer, pools, method, url, headers, body, deadline)
+        return request_log.logged(method, url, request_log.registry_url, send)
 
     def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
@@ -120,7 +120,7 @@ class Connections:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         deadline = current().within(_LONGEST_FETCH_SECONDS)
-        send = partial(self._send, method, url, headers, body, deadline)
+        send = partial(_answer, self._pools(url), method, url, headers, body, deadline)
         answer = request_log.logged(method, url, request_log.service_url, send)
         try:
             content = read(answer, _LONGEST_ANSWER, deadline)
@@ -134,8 +134,8 @@ class Connections:
         """Close all connections."""
         if "_direct" in vars(self):
             self._direct.clear()
-        for proxy in self._proxies.values():
-            proxy.clear()
+        for pools in (*self._proxies.values(), *self._outward.values()):
+            pools.clear()
 
     @cached_property
     def _direct(self) -> urllib3.PoolManager:
@@ -144,19 +144,54 @@ class Connections:
         return pools.direct(_CONNECTIONS_PER_HOST)
 
     def _pools(self, url: str) -> urllib3.PoolManager:
+        return self._by_proxy(url) or self._direct
+
+    def _pools_outward(self, forbids: Callable[[str], bool]) -> urllib3.PoolManager:
+        from promotion.registry import pools
+
+        with self._lock:
+            if forbids not in self._outward:
+                self._outward[forbids] = pools.outward(_CONNECTIONS_PER_HOST, forbids)
+            return self._outward[forbids]
+
+    def _by_proxy(self, url: str) -> urllib3.PoolManager | None:
         # Loaded on first use, as urllib3 is.
         from urllib.request import getproxies, proxy_bypass
 
         parts = urlsplit(url)
         proxy = getproxies().get(parts.scheme)
         if not proxy or parts.hostname in _NEVER_BY_PROXY or proxy_bypass(parts.netloc):
-            return self._direct
+            return None
         from promotion.registry import pools
 
         with self._lock:
             if proxy not in self._proxies:
                 self._proxies[proxy] = pools.by_proxy(proxy, _CONNECTIONS_PER_HOST)
             return self._proxies[proxy]
+
+
+def _answer(
+    pools: urllib3.PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Body,
+    deadline: Deadline,
+) -> urllib3.BaseHTTPResponse:
+    deadline = current() if deadline is NEVER else deadline
+    silence = max(min(_SILENCE_SECONDS, deadline.left), 0.001)
+    with keeping(deadline):
+        return pools.request(
+            method,
+            url,
+            headers=headers,
+            body=body,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=silence,
+            pool_timeout=silence,
+        )
 
 
 @contextmanager

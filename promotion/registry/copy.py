@@ -73,6 +73,7 @@ def copy(
         bring: How a blob is brought over.
 
     Raises:
+        BeyondLimit: The image has more parts than are ever copied.
         Retryable: A registry failed; what has arrived by then is found by the next attempt.
         UnsupportedContent: The image holds a manifest that cannot be copied faithfully.
     """
@@ -145,7 +146,7 @@ class _Walk:
 
     def bring_image(self) -> None:
         """Begin with an image that is to be brought, but for its own manifest."""
-        self._meet(self._image.digest)
+        self._meet(self._image.digest, None)
         self._bring_parts(self._image)
         self._look_up(self._image.digest)
         if successors(self._image).subject:
@@ -156,7 +157,7 @@ class _Walk:
 
     def pass_by_image(self) -> None:
         """Begin with an image that is there."""
-        self._meet(self._image.digest)
+        self._meet(self._image.digest, None)
         self._pass_by_manifest(self._image)
 
     # Requests run beside the walk, which takes up what comes of them one after another.
@@ -184,16 +185,18 @@ class _Walk:
 
     # The way down: from a manifest to what it points to.
 
-    def _meet(self, digest: Digest) -> bool:
-        """Note that a manifest was met; whether that is the first time."""
-        return self._order.meet(Vertex(Kind.MANIFEST, digest))
+    def _meet(self, digest: Digest, above: Digest | None) -> bool:
+        """Note that a manifest was met, and from where; whether that is the first time."""
+        return self._order.meet(
+            Vertex(Kind.MANIFEST, digest), Vertex(Kind.MANIFEST, above) if above else None
+        )
 
     def _bring_parts(self, manifest: Manifest) -> None:
         points_to = successors(manifest)
         for blob in points_to.blobs:
             if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
                 self._begin(partial(self._bring, blob), self._brought)
-        children = [child for child in points_to.manifests if self._meet(child)]
+        children = [child for child in points_to.manifests if self._meet(child, manifest.digest)]
         for child in children:
             self._begin(partial(self._source.manifest, child), self._fetched)
         # Afterwards, since the image need not wait for most of that.
@@ -218,7 +221,7 @@ class _Walk:
         if attached.referrers:
             self._await_look_up(attached.referrers, partial(self._found_referrers, digest))
         for tag, future in attached.tags.items():
-            self._await_look_up(future, partial(self._found_tag, tag))
+            self._await_look_up(future, partial(self._found_tag, digest, tag))
 
     def _await_look_up(self, look_up: Future[Any], then: Callable[[Any], None]) -> None:
         self._look_ups.add(look_up)
@@ -235,7 +238,7 @@ class _Walk:
         for descriptor in found:
             digest = parse_digest(descriptor.digest)
             self._begin_to_write(self._order.release(Vertex(Kind.MANIFEST, digest)))
-            if self._meet(digest):
+            if self._meet(digest, subject):
                 find = partial(self._source.find, digest)
                 self._begin(find, partial(self._fetched_referrer, subject, digest))
                 self._look_up(digest)
@@ -250,22 +253,24 @@ class _Walk:
             _logger.warning("%s, which it is not", lists)
         self._fetched(manifest)
 
-    def _found_tag(self, tag: str, manifest: Manifest | None) -> None:
+    def _found_tag(self, subject: Digest, tag: str, manifest: Manifest | None) -> None:
         if manifest:
             resolve = partial(self._destination.resolve, tag)
-            self._begin(resolve, partial(self._resolved_tag, tag, manifest))
+            self._begin(resolve, partial(self._resolved_tag, subject, tag, manifest))
 
-    def _resolved_tag(self, tag: str, manifest: Manifest, present: Digest | None) -> None:
+    def _resolved_tag(
+        self, subject: Digest, tag: str, manifest: Manifest, present: Digest | None
+    ) -> None:
         """Set a tag that is not there; one that is there is kept, whatever it names."""
         if present is None:
-            self._bring_tagged(tag, manifest)
+            self._bring_tagged(subject, tag, manifest)
         elif present != manifest.digest:
             self._kept.append(tag)
-        elif self._meet(manifest.digest):
+        elif self._meet(manifest.digest, subject):
             self._pass_by_manifest(manifest)
 
-    def _bring_tagged(self, tag: str, manifest: Manifest) -> None:
-        if self._meet(manifest.digest):
+    def _bring_tagged(self, subject: Digest, tag: str, manifest: Manifest) -> None:
+        if self._meet(manifest.digest, subject):
             self._order.hold_back(manifest)
             self._look_up(manifest.digest)
         self._bring_parts(manifest)
@@ -273,8 +278,8 @@ class _Walk:
 
     # Past what is there already: only what belongs to it may be missing.
 
-    def _pass_by(self, digest: Digest, is_index: bool) -> None:
-        if self._meet(digest):
+    def _pass_by(self, digest: Digest, above: Digest, is_index: bool) -> None:
+        if self._meet(digest, above):
             self._is_there(digest)
             if is_index:
                 self._begin(partial(self._destination.find, digest), self._pass_by_children)
@@ -287,7 +292,7 @@ class _Walk:
         if manifest:
             points_to = successors(manifest)
             for child in points_to.manifests:
-                self._pass_by(child, child in points_to.indexes)
+                self._pass_by(child, manifest.digest, child in points_to.indexes)
 
     def _is_there(self, digest: Digest) -> None:
         self._passed_by.add(digest)
@@ -302,7 +307,7 @@ class _Walk:
         for descriptor in found:
             if descriptor.digest in listed:
                 is_index = descriptor.media_type in INDEX_TYPES
-                self._pass_by(parse_digest(descriptor.digest), is_index)
+                self._pass_by(parse_digest(descriptor.digest), subject, is_index)
         self._bring_referrers(subject, [each for each in found if each.digest not in listed])
 
     # The way up: a manifest is written when all that it needs has arrived.

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from promotion.errors import UnsupportedContent
+from promotion.errors import BeyondLimit, UnsupportedContent
 from promotion.registry.reference import Digest, algorithm_of, digest_of, parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,6 +25,9 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | {OCI_ARTIFACT}
 
+MOST_ENTRIES = 1_000
+"""What an index that is copied may hold; a list of referrers has a limit of its own."""
+
 
 class Pointer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Points to content: its media type, digest and size in bytes.
@@ -34,7 +39,7 @@ class Pointer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
     media_type: str
     digest: str
-    size: int
+    size: Annotated[int, Meta(ge=0)]
     urls: tuple[str, ...] = ()
     data: str = ""
 
@@ -113,6 +118,7 @@ def successors(manifest: Manifest) -> Successors:
     """What the manifest points to directly: the children of an index, the blobs of an image.
 
     Raises:
+        BeyondLimit: It is an index with more entries than any that is of use.
         UnsupportedContent: The media type is unknown, or the content is not of that type.
         BadReference: A digest in it is none.
     """
@@ -141,6 +147,7 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
 def _successors(manifest: Manifest) -> Successors:
     if manifest.media_type in INDEX_TYPES:
         index = msgspec.json.decode(manifest.content, type=_Index)
+        _check_entries(manifest, len(index.manifests))
         children = {
             parse_digest(pointer.digest): pointer.media_type
             for pointer in index.manifests
@@ -160,6 +167,14 @@ def _successors(manifest: Manifest) -> Successors:
         f"The manifest {manifest.digest} is of type {manifest.media_type!r}, which cannot be"
         " copied; push the image as an OCI or Docker schema 2 manifest or index"
     )
+
+
+def _check_entries(manifest: Manifest, entries: int) -> None:
+    if entries > MOST_ENTRIES:
+        raise BeyondLimit(
+            f"The index {manifest.digest} has {entries:,} entries, and {MOST_ENTRIES:,} are copied"
+            " at most"
+        )
 
 
 def _blobs(pointers: list[Pointer]) -> tuple[Blob, ...]:

@@ -11,8 +11,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from promotion.errors import BeyondLimit
 from promotion.registry.manifest import Manifest, successors
 from promotion.registry.reference import Digest
+
+MOST_MANIFESTS = 12_000
+"""The manifests of one image: its own, and all that are attached to any of them."""
+MOST_BLOBS = 40_000
+"""The blobs of all these manifests."""
+MOST_BYTES = 64 * 1024 * 1024
+"""The bytes of all these manifests, which are kept until each of them is written."""
+DEEPEST = 16
+"""How far a manifest may be from the image, down through indexes or out to what refers to it."""
 
 
 class Kind(Enum):
@@ -43,14 +53,29 @@ class Order:
 
     def __init__(self) -> None:
         self._met: set[Vertex] = set()
+        self._levels: dict[Vertex, int] = {}
+        self._left = {Kind.MANIFEST: MOST_MANIFESTS, Kind.BLOB: MOST_BLOBS}
+        self._bytes_left = MOST_BYTES
         self._arrived: set[Vertex] = set()
         self._waiting: dict[Vertex, list[Writing]] = {}
         self._held_back: dict[Vertex, Manifest] = {}
 
-    def meet(self, vertex: Vertex) -> bool:
-        """Note that a part of the graph was met; whether that is the first time."""
+    def meet(self, vertex: Vertex, above: Vertex | None = None) -> bool:
+        """Note that a part of the graph was met; whether that is the first time.
+
+        Args:
+            vertex: The part.
+            above: The manifest that led to it; None for the image itself, and for blobs.
+
+        Raises:
+            BeyondLimit: There are more of its kind than one image can have, or it is too far away.
+        """
         first = vertex not in self._met
         self._met.add(vertex)
+        if first and vertex not in self._levels:
+            self._levels[vertex] = self._levels[above] + 1 if above else 0
+            self._left[vertex.kind] -= 1
+            self._check_extent(vertex)
         return first
 
     def has_met(self, vertex: Vertex) -> bool:
@@ -58,7 +83,13 @@ class Order:
         return vertex in self._met
 
     def write(self, manifest: Manifest, tag: str = "") -> list[Writing]:
-        """Have a manifest written; what can be written now."""
+        """Have a manifest written; what can be written now.
+
+        Raises:
+            BeyondLimit: All that is to be written is more than can be kept.
+        """
+        self._bytes_left -= len(manifest.content)
+        self._check_extent(Vertex(Kind.MANIFEST, manifest.digest))
         points_to = successors(manifest)
         needs = {Vertex(Kind.BLOB, blob.digest) for blob in points_to.blobs}
         needs |= {Vertex(Kind.MANIFEST, child) for child in points_to.manifests}
@@ -97,6 +128,21 @@ class Order:
         if held_by:
             self._waiting[vertex] = held_by
         return _without(vertex, (each for each in waiting if each not in held_by))
+
+    def _check_extent(self, vertex: Vertex) -> None:
+        limits = {
+            f"more than {MOST_MANIFESTS:,} manifests": self._left[Kind.MANIFEST] < 0,
+            f"more than {MOST_BLOBS:,} blobs": self._left[Kind.BLOB] < 0,
+            f"more than {MOST_BYTES:,} bytes of manifests": self._bytes_left < 0,
+            f"more than {DEEPEST} levels": self._levels.get(vertex, 0) > DEEPEST,
+        }
+        for limit, is_passed in limits.items():
+            if is_passed:
+                raise BeyondLimit(
+                    f"The image has, with all that is attached to it, {limit}; it was met with"
+                    f" {vertex.digest}. It is copied as a whole or not at all: remove what is not"
+                    " needed"
+                )
 
     @property
     def missing(self) -> list[Digest]:

@@ -7,6 +7,7 @@ first answer.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -17,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import make_headers
 
 from promotion.deadline import current
-from promotion.errors import BadConfiguration
+from promotion.errors import BadConfiguration, RegistryUntrusted
 
 _CONNECT_SECONDS = 5
 _HOSTS = 32
@@ -76,7 +77,30 @@ class _TLSPool(HTTPSConnectionPool):
 
 def direct(per_host: int) -> urllib3.PoolManager:
     """Connections to the hosts themselves, so many to each of them at most."""
-    return _interruptible(urllib3.PoolManager(**_options(per_host)))
+    return _of_kinds(urllib3.PoolManager(**_options(per_host)), _Pool, _TLSPool)
+
+
+def outward(per_host: int, forbids: Callable[[str], bool]) -> urllib3.PoolManager:
+    """Connections to where registries lead: none to an address that is forbidden is used.
+
+    What counts is the address at the other end, since a name's may have changed since it was last
+    looked up. No byte is sent before it is known, and no connection is shared with other pools.
+    """
+
+    class Outward(_Interruptible):
+        def _new_conn(self) -> socket.socket:
+            return _allowed(super()._new_conn(), forbids)
+
+    class OutwardTLS(Outward, HTTPSConnection):
+        pass
+
+    class OutwardPool(HTTPConnectionPool):
+        ConnectionCls = Outward
+
+    class OutwardTLSPool(HTTPSConnectionPool):
+        ConnectionCls = OutwardTLS
+
+    return _of_kinds(urllib3.PoolManager(**_options(per_host)), OutwardPool, OutwardTLSPool)
 
 
 def by_proxy(url: str, per_host: int) -> urllib3.PoolManager:
@@ -96,7 +120,7 @@ def by_proxy(url: str, per_host: int) -> urllib3.PoolManager:
             "HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy: write http://HOST:PORT or"
             " http://USER:PASSWORD@HOST:PORT, with what is special in them percent-encoded"
         ) from None
-    return _interruptible(proxy)
+    return _of_kinds(proxy, _Pool, _TLSPool)
 
 
 def cut(answer: urllib3.BaseHTTPResponse) -> None:
@@ -106,9 +130,19 @@ def cut(answer: urllib3.BaseHTTPResponse) -> None:
         connection.cut()
 
 
-def _interruptible(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+def _of_kinds(
+    manager: urllib3.PoolManager, plain: type[HTTPConnectionPool], tls: type[HTTPSConnectionPool]
+) -> urllib3.PoolManager:
+    manager.pool_classes_by_scheme = {"http": plain, "https": tls}
     return manager
+
+
+def _allowed(connected: socket.socket, forbids: Callable[[str], bool]) -> socket.socket:
+    address = connected.getpeername()[0]
+    if forbids(address):
+        connected.close()
+        raise RegistryUntrusted(f"{address}, an address that is internal here")
+    return connected
 
 
 def _authorization(proxy: SplitResult) -> dict[str, str]:

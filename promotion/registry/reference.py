@@ -25,8 +25,12 @@ _HOST = re.compile(
 _PATH = re.compile(
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_LONGEST_NAME = 255
+LONGEST_TAG = 128
+"""The characters that a tag may have."""
+LONGEST_NAME = 255
+"""The characters that a host may have, and the path under it."""
+
+_TAG = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,{LONGEST_TAG - 1}}}")
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -43,14 +47,14 @@ class Repository(msgspec.Struct, frozen=True):
             BadReference: The text is not a host and a path.
         """
         host, _, path = text.partition("/")
-        if not _HOST.fullmatch(host) or not _looks_like_host(host):
+        if not _is_host(host):
             raise BadReference(
-                f"{text!r} does not begin with a registry host;"
+                f"{text!r:.300} does not begin with a registry host;"
                 " write it out, as in europe-west2-docker.pkg.dev/…"
             )
-        if not _PATH.fullmatch(path) or len(path) > _LONGEST_NAME:
+        if len(path) > LONGEST_NAME or not _PATH.fullmatch(path):
             raise BadReference(
-                f"{path!r} in {text!r} is not a repository path:"
+                f"{path!r:.300} in {text!r:.300} is not a repository path:"
                 " lower-case letters, digits and single separators, 255 characters at most"
             )
         return cls(host, path)
@@ -78,9 +82,11 @@ class Reference(msgspec.Struct, frozen=True):
         if not colon or "/" in tag:
             path, tag = name, ""
         elif not is_tag(tag):
-            raise BadReference(f"{tag!r} in {text!r} is not a tag")
+            raise BadReference(f"{tag!r:.200} in {text!r:.300} is not a tag")
         if not tag and not at:
-            raise BadReference(f"{text!r} names neither a tag nor a digest; write it as NAME:TAG")
+            raise BadReference(
+                f"{text!r:.300} names neither a tag nor a digest; write it as NAME:TAG"
+            )
         return cls(Repository.parse(path), tag, parse_digest(digest) if at else None)
 
     def at(self, digest: Digest) -> Reference:
@@ -106,7 +112,9 @@ def parse_digest(text: str) -> Digest:
     """
     algorithm, _, value = text.partition(":")
     if len(value) != _HEX_LENGTHS.get(algorithm) or not re.fullmatch("[0-9a-f]+", value):
-        raise BadReference(f"{text!r} is not a digest such as sha256:… with 64 hexadecimal digits")
+        raise BadReference(
+            f"{text!r:.200} is not a digest such as sha256:… with 64 hexadecimal digits"
+        )
     return Digest(text)
 
 
@@ -129,6 +137,11 @@ def is_loopback(host: str) -> bool:
     """Whether a host is this machine: such registries speak plain HTTP, all others HTTPS."""
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
     return name in ("localhost", "[::1]") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+
+
+def _is_host(text: str) -> bool:
+    short = len(text) <= LONGEST_NAME
+    return short and _HOST.fullmatch(text) is not None and _looks_like_host(text)
 
 
 def _looks_like_host(host: str) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -20,8 +19,8 @@ from promotion import __version__
 from promotion.deadline import NEVER, Deadline, keeping
 from promotion.errors import (
     AccessDenied,
+    BeyondLimit,
     DeadlineExceeded,
-    RegistryRefused,
     RegistryUnavailable,
     RegistryUntrusted,
     Retryable,
@@ -35,6 +34,8 @@ from promotion.registry.retry import Patience, Tries
 
 if TYPE_CHECKING:
     import urllib3
+
+    from promotion.registry.leads import Lead
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DENIALS = frozenset({401, 403})
@@ -101,6 +102,8 @@ class Transport:
         Raises:
             AccessDenied, NotFound, RegistryRefused, RegistryUnavailable: By the status, when it is
                 not one that the request accepts; RegistryUnavailable also when there is no answer.
+            BeyondLimit: The answer is longer than that.
+            RegistryUntrusted: The registry leads to where nobody is to go.
             DeadlineExceeded: There is no time left, or the host wants to be left alone for longer.
         """
         return self._patiently(request, self.tries(), partial(self._exchange, request, most))
@@ -167,7 +170,7 @@ class Transport:
                 f"Could not {request.attempted}: the answer of {request.host} ended early"
             )
         if content is None or len(content) > most:
-            raise RegistryRefused(
+            raise BeyondLimit(
                 f"Could not {request.attempted}: the answer is longer than {most} bytes"
             )
         return Response(answer.status, answer.headers, content)
@@ -225,21 +228,39 @@ class Transport:
         return self._follow(request, better)
 
     def _follow(self, request: Request, authorization: str | None) -> _Answered:
-        registry = f"{'http' if is_loopback(request.host) else 'https'}://{request.host}/"
-        url = urljoin(registry, request.url)
-        # Location may lead an upload to another host, which is not to see the credential.
-        is_elsewhere = not url.startswith(registry)
-        shown = {"Authorization": authorization} if authorization and not is_elsewhere else {}
-        answer = self._send(request, url, shown)
+        shown = {"Authorization": authorization} if authorization else {}
+        scheme = "http" if is_loopback(request.host) else "https"
+        url, elsewhere = f"{scheme}://{request.host}{request.url}", ""
+        if _is_path(request.url):
+            answer = self._send(request, url, shown)
+        else:
+            # Location may lead an upload to another host, which is not to see the credential.
+            lead = _lead(request, f"{scheme}://{request.host}/", request.url)
+            url, elsewhere = lead.url, "" if lead.is_registry else lead.host
+            answer = self._send_to(lead, request, shown if lead.is_registry else {})
         for _ in range(_MOST_REDIRECTS):
             if request.method not in ("GET", "HEAD") or answer.status not in _REDIRECTS:
                 break
-            url = urljoin(url, answer.headers.get("Location", ""))
+            location = answer.headers.get("Location", "")
             _hand_back(answer, request.deadline)
+            lead = _lead(request, url, location)
             # A redirect leads to a download that carries its own authorisation in its URL.
-            is_elsewhere = True
-            answer = self._send(request, url, {})
-        return _Answered(answer, urlsplit(url).netloc.rpartition("@")[2] if is_elsewhere else "")
+            url, elsewhere = lead.url, lead.host
+            answer = self._send_to(lead, request, {})
+        return _Answered(answer, elsewhere)
+
+    def _send_to(
+        self, lead: Lead, request: Request, authorization: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        if lead.forbids is None:
+            return self._send(request, lead.url, authorization)
+        headers = {**_COMMON_HEADERS, **request.headers}
+        try:
+            return self._connections.open_elsewhere(
+                request.method, lead.url, headers, request.body, request.deadline, lead.forbids
+            )
+        except RegistryUntrusted as error:
+            raise _misled(request, f"{lead.host}, which is at {error}") from error
 
     def _send(
         self, request: Request, url: str, authorization: Mapping[str, str]
@@ -256,6 +277,28 @@ class _Answered(NamedTuple):
 
 
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}
+
+
+def _is_path(url: str) -> bool:
+    """Whether it is on the registry, whatever it says; after two slashes another host may stand."""
+    return url.startswith("/") and not url.startswith(("//", "/\\"))
+
+
+def _lead(request: Request, base: str, location: str) -> Lead:
+    # Loaded on first use: most registries never lead anywhere.
+    from promotion.registry.leads import lead
+
+    try:
+        return lead(request.host, base, location)
+    except RegistryUntrusted as error:
+        raise _misled(request, str(error)) from error
+
+
+def _misled(request: Request, place: str) -> RegistryUntrusted:
+    return RegistryUntrusted(
+        f"Could not {request.attempted}: {request.host} leads to {place}. Nothing was sent there:"
+        " what a registry answers must not choose whom this machine speaks to"
+    )
 
 
 def _hand_back(answer: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:

@@ -72,7 +72,7 @@ def test_a_catalog_without_end_ends_in_an_error(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More names than any registry has are none that can be worked with."""
-    monkeypatch.setattr(catalog, "_MOST_NAMES", 3)
+    monkeypatch.setattr(catalog, "MOST_NAMES", 3)
     pages = [
         Answer(200, listed("a", "b"), {"Link": f'<?page={number}>; rel="next"'})
         for number in range(9)

@@ -8,6 +8,7 @@ import pytest
 
 from promotion.errors import (
     AccessDenied,
+    BeyondLimit,
     ContentMismatch,
     NotFound,
     Permanent,
@@ -94,7 +95,7 @@ def test_a_manifest_beyond_the_limit_is_not_read(transport: Transport) -> None:
     """More than 4 MiB are refused."""
     long = Answer(200, b" " * (LARGEST_MANIFEST + 1), {"Content-Type": OCI_MANIFEST})
     with ScriptedServer(long) as server:
-        with pytest.raises(RegistryRefused, match="longer than"):
+        with pytest.raises(BeyondLimit, match="longer than"):
             client(server, transport).manifest("1.0")
 
 
@@ -255,7 +256,7 @@ def test_a_list_without_end_ends_in_an_error(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many pages, each with another link, the list is given up as a whole."""
-    monkeypatch.setattr("promotion.registry.pages._MOST_PAGES", 3)
+    monkeypatch.setattr("promotion.registry.pages.MOST_PAGES", 3)
     pages = [
         Answer(200, listed("a"), {"Link": f'<?page={number}>; rel="next"'}) for number in range(9)
     ]

@@ -12,7 +12,7 @@ import pytest
 from dev import images
 from dev.images import DOCKER, OCI
 from dev.registry import EmbeddedRegistry
-from promotion.errors import RegistryRefused, UnsupportedContent
+from promotion.errors import BeyondLimit, UnsupportedContent
 from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.copy import copy
 from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest
@@ -167,5 +167,5 @@ def test_a_manifest_at_the_limit_is_copied_and_one_beyond_it_refused(
             copy(image, source, destination)
             destination.put_manifest(image, "1.0")
         else:
-            with pytest.raises(RegistryRefused, match="longer than"):
+            with pytest.raises(BeyondLimit, match="longer than"):
                 source.manifest("1.0")

@@ -97,7 +97,7 @@ def test_token_requests_and_redirects_are_logged_without_what_they_carry(
     """A challenge, the token, the request again, and a download at a signed URL: a line each."""
     with ScriptedServer(Answer(200, CONTENT)) as storage, ScriptedServer(Answer(200)) as registry:
         realm = f'Bearer realm="http://{registry.host}/token",service="reg"'
-        signed = f"http://ann:{PASSWORD}@{storage.host}/{PATH}?X-Amz-Signature={SIGNATURE}&{STATE}"
+        signed = f"http://{storage.host}/{PATH}?X-Amz-Signature={SIGNATURE}&{STATE}"
         registry.answers = [
             Answer(401, headers={"WWW-Authenticate": realm}),
             Answer(200, json.dumps({"token": TOKEN}).encode()),
