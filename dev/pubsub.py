@@ -125,6 +125,14 @@ class PubSub:
             )
         return [_message(one["message"]) for one in received]
 
+    def refuse(self, subscription: str) -> None:
+        """Have the messages that wait delivered, and acknowledge none of them."""
+        name = self._name("subscriptions", subscription)
+        if received := self._pull_at_once(name):
+            refused = [one["ackId"] for one in received]
+            body = {"ackIds": refused, "ackDeadlineSeconds": 0}
+            self._call("POST", f"{name}:modifyAckDeadline", body)
+
     def _pull_at_once(self, name: str) -> list[dict[str, Any]]:
         # A pull that waits does so for 90 seconds, and one that its caller gave up still takes the
         # next message: nobody sees that until its deadline has passed.
