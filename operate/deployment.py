@@ -56,9 +56,9 @@ def read(text: str | bytes) -> Deployment:
     """
     try:
         told = msgspec.convert(_module_outputs(msgspec.json.decode(text)), _Outputs)
-    except (ValueError, StopIteration) as error:
+    except ValueError as error:
         raise OperationFailed(
-            f"Terraform's outputs do not tell of a deployment ({error or 'there are none'}):"
+            f"Terraform's outputs do not tell of a deployment ({error}):"
             " deploy it first, `make deploy PROJECT=… REGION=…`, or name the outputs of your own"
             " configuration, OUTPUTS=FILE with what `terraform output -json` prints"
         ) from error
@@ -77,4 +77,7 @@ def _module_outputs(outputs: Any) -> Mapping[str, Any]:
     read = msgspec.convert(outputs, dict[str, _Output])
     values = {name: output.value for name, output in read.items()}
     candidates = (values, *values.values())
-    return next(each for each in candidates if isinstance(each, dict) and _MARK in each)
+    for each in candidates:
+        if isinstance(each, dict) and _MARK in each:
+            return each
+    raise ValueError(f"there is no {_MARK} among them")
