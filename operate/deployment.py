@@ -17,7 +17,9 @@ class _Output(msgspec.Struct):
     value: Any
 
 
-class _Outputs(msgspec.Struct):
+class Outputs(msgspec.Struct):
+    """The outputs of the module that are read, by their names there."""
+
     results_topics: dict[str, str]
     push_subscriptions: dict[str, str]
     events_topic: str
@@ -55,7 +57,7 @@ def read(text: str | bytes) -> Deployment:
         OperationFailed: They are not the module's.
     """
     try:
-        told = msgspec.convert(_module_outputs(msgspec.json.decode(text)), _Outputs)
+        told = msgspec.convert(_module_outputs(msgspec.json.decode(text)), Outputs)
     except ValueError as error:
         raise OperationFailed(
             f"Terraform's outputs do not tell of a deployment ({error}):"

@@ -24,6 +24,7 @@ module "promotion" {
   notification_channels     = var.notification_channels
   project_id                = var.project_id
   region                    = var.region
+  repositories              = var.repositories
   result_publishers         = var.result_publishers
   signal_publishers         = var.signal_publishers
   source_directory          = var.source_directory
