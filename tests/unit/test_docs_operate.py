@@ -108,7 +108,8 @@ def test_the_deployment_passes_everything_on() -> None:
         r'^variable "([a-z_]+)"', (MODULE / "variables.tf").read_text(encoding="utf-8"), re.M
     )
     root = (MODULE / "deployment" / "main.tf").read_text(encoding="utf-8")
-    passed = re.findall(r"^  ([a-z_]+) += var\.\1$", root, re.MULTILINE)
+    module = root.partition("\nmodule ")[2]
+    passed = re.findall(r"^  ([a-z_]+) += var\.\1$", module, re.MULTILINE)
     assert declared
     assert sorted(passed) == sorted(declared)
 
