@@ -6,6 +6,7 @@ import argparse
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -88,9 +89,10 @@ def replay(options: argparse.Namespace, _: Mapping[str, str]) -> int:
         replayer = Replayer(deployed, pubsub_v1.PublisherClient(), subscriber)
         treat = replayer.rehearse if options.dry_run else replayer.replay
         outcomes = []
-        for outcome in treat(request):
-            print(_told(outcome, options.dry_run), flush=True)
-            outcomes.append(outcome)
+        with closing(treat(request)) as treated:
+            for outcome in treated:
+                print(_told(outcome, options.dry_run), flush=True)
+                outcomes.append(outcome)
     replayed = sum(each.is_replayed for each in outcomes)
     verb = "would be replayed" if options.dry_run else "replayed"
     print(f"{replayed} {verb}, {len(outcomes) - replayed} left where they are")
@@ -114,7 +116,7 @@ def smoke(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     wish = Wish(options.pipeline, options.version, options.ref)
     # Later versions are higher, so that none is refused as superseded.
-    sent = errand(configuration.load(options.config), wish, f"0.0.{int(time.time())}")
+    sent = errand(configuration.load(options.config), wish, f"0.0.{time.time_ns() // 1_000_000}")
     connections = Connections()
     transport, witness = witnessed(
         own_credentials(environment, connections.fetch), connections, environment

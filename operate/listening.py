@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from operate.errors import OperationFailed
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient
+
+_logger = logging.getLogger(__name__)
 
 # The least that Pub/Sub takes: what is left of a listener that was killed goes by itself.
 _RETENTION_SECONDS = 600
@@ -84,7 +87,15 @@ def _subscription(
     try:
         yield name
     finally:
+        _delete(subscriber, name)
+
+
+def _delete(subscriber: SubscriberClient, name: str) -> None:
+    try:
         subscriber.delete_subscription(subscription=name)
+    except (GoogleAPIError, GoogleAuthError) as error:
+        # What it was for matters more, and it goes by itself.
+        _logger.warning("%s is left, until it expires after a day: %s", name, error)
 
 
 @contextmanager
@@ -100,4 +111,7 @@ def _streaming(
         yield
     finally:
         stream.cancel()
-        stream.result()
+        try:
+            stream.result()
+        except (GoogleAPIError, GoogleAuthError) as error:
+            raise OperationFailed(f"What listened to {topic} broke off: {error}") from error

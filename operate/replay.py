@@ -6,7 +6,7 @@ stays where it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ class Replayer:
         self._topics = _Topics(publisher)
         self._subscriber = subscriber
 
-    def replay(self, request: Request) -> Iterator[Outcome]:
+    def replay(self, request: Request) -> Generator[Outcome]:
         """Replay what may be; what became of each letter, as it happens.
 
         Raises:
@@ -78,7 +78,7 @@ class Replayer:
         """
         yield from self._outcomes(request, self._replayed)
 
-    def rehearse(self, request: Request) -> Iterator[Outcome]:
+    def rehearse(self, request: Request) -> Generator[Outcome]:
         """What would become of each letter; nothing is published, and nothing acknowledged.
 
         Raises:
@@ -88,7 +88,7 @@ class Replayer:
 
     def _outcomes(
         self, request: Request, treat: Callable[[Mailbox, Letter, Replay | Keep], Outcome]
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         subscription = self._deployment.dead_letter_subscription
         sources = self._deployment.sources
         with (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from dev.pubsub import PubSub
 from operate import cli
 
@@ -65,10 +63,3 @@ class Operated:
     def left(self) -> list[bytes]:
         """The dead letters that are there; they are gone afterwards."""
         return sorted(each.data for each in self.pubsub.pull("dead-letter", timeout=0))
-
-
-@pytest.fixture
-def operated(pubsub: PubSub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operated:
-    """A deployment of the test's own."""
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.host)
-    return Operated(pubsub, tmp_path)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from dev.pubsub import Received
+from dev.pubsub import PubSub, Received
 from promotion import events
 from promotion.delivery import Message
 from promotion.publisher import PubSubTopic
-from tests.integration.operated import Operated, operated
+from tests.integration.operated import Operated
 from tests.integration.shop import PATIENCE
 
-__all__ = ["operated"]
+
+@pytest.fixture
+def operated(pubsub: PubSub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operated:
+    """A deployment of the test's own."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.host)
+    return Operated(pubsub, tmp_path)
 
 
 def put_aside(
