@@ -80,14 +80,14 @@ class Desk:
         written = f'echo "{program} $*" >> {shlex.quote(str(self._calls))}'
         self._script(self._programs / program, "\n".join([written, 'case "$*" in', *cases, "esac"]))
 
-    def make(self, target: str, **variables: str) -> Ended:
-        """Run a target."""
+    def make(self, *targets: str, **variables: str) -> Ended:
+        """Run a target; with -n before it, make tells what it would run."""
         self._calls.write_text("", encoding="utf-8")
         make = shutil.which("make")
         assert make is not None
         given = [f"{name}={value}" for name, value in variables.items()]
         ended = subprocess.run(
-            [make, "--no-print-directory", target, f"VENV={self._environment}", *given],
+            [make, "--no-print-directory", *targets, f"VENV={self._environment}", *given],
             cwd=ROOT,
             env={"PATH": str(self._programs), "HOME": str(self.config.parent)},
             stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -202,6 +203,24 @@ def test_usage(tmp_path: Path, target: str, usage: str) -> None:
     ended = Desk(tmp_path).make(target)
     assert ended.status != 0
     assert f"usage: make {target} {usage}." in ended.complaint
+
+
+def test_what_would_be_run(tmp_path: Path) -> None:
+    """`make -n` shows the command, with what was given and nothing for what was not."""
+    given = {"PROJECT": "acme-ci", "DRY_RUN": "1", "LIMIT": "5"}
+    ended = Desk(tmp_path).make("-n", "replay-dead-letters", **given)
+    command = shlex.split(ended.output.replace("\\\n", ""))
+    assert command[1:] == [
+        "-m",
+        "operate",
+        "replay-dead-letters",
+        "--project",
+        "acme-ci",
+        "--terraform",
+        "terraform",
+        "--limit=5",
+        "--dry-run",
+    ]
 
 
 @pytest.mark.parametrize("target", ["replay-dead-letters", "smoke"])
