@@ -107,6 +107,46 @@ bench-evaluate: $(VENV)/runtime ## Measure what it takes to find the few images 
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing
 	@dev/install-parts
 
+# --- Run a deployment (docs/operate.md) ----------------------------------------------------------
+
+TERRAFORM ?= terraform
+CONFIG ?= promotion.yaml
+OPERATE = $(BIN)/python -m operate $@ --project "$(PROJECT)" --terraform "$(TERRAFORM)" \
+	$(call option,state-bucket,STATE_BUCKET) $(call option,state-prefix,STATE_PREFIX)
+
+# An option with the value of a variable, and a flag for a variable that is not empty.
+option = $(if $($(2)),--$(1)='$(subst ','\'',$($(2)))')
+flag = $(if $($(2)),--$(1))
+given = $(foreach each,$(1),$(if $($(each)),,$(error usage: make $@ $(foreach name,$(1),$(name)=…))))
+
+.PHONY: bootstrap
+bootstrap: $(VENV)/runtime ## Make the bucket for Terraform's state: PROJECT=… REGION=…
+	@$(call given,PROJECT REGION)$(OPERATE) --region "$(REGION)"
+
+.PHONY: plan deploy destroy
+plan: ## Show what deploy would change: PROJECT=… REGION=… CONFIG=… VARS=…
+deploy: ## Create or change the deployment: PROJECT=… REGION=… CONFIG=… VARS=…
+destroy: ## Take the deployment away: PROJECT=… REGION=… CONFIG=… VARS=…
+plan deploy destroy: $(VENV)/runtime
+	@$(call given,PROJECT REGION)$(OPERATE) --region "$(REGION)" --config "$(CONFIG)" \
+		$(call option,vars,VARS) $(call option,arguments,ARGS)
+
+.PHONY: logs
+logs: $(VENV)/runtime ## Show what the functions log: PROJECT=… SINCE=1h FOLLOW=1 FILTER=…
+	@$(call given,PROJECT)$(OPERATE) $(call option,since,SINCE) $(call option,filter,FILTER) \
+		$(call flag,follow,FOLLOW)
+
+.PHONY: replay-dead-letters
+replay-dead-letters: $(VENV)/runtime ## Take dead letters back to their topic: PROJECT=… DRY_RUN=1 ALL=1
+	@$(call given,PROJECT)$(OPERATE) $(call option,outputs,OUTPUTS) $(call option,limit,LIMIT) \
+		$(call flag,dry-run,DRY_RUN) $(call flag,all,ALL)
+
+.PHONY: smoke
+smoke: $(VENV)/runtime ## Send an image through the deployment and check it: PROJECT=… CONFIG=…
+	@$(call given,PROJECT)$(OPERATE) --config "$(CONFIG)" $(call option,outputs,OUTPUTS) \
+		$(call option,pipeline,PIPELINE) $(call option,version,VERSION) $(call option,ref,REF) \
+		$(call option,timeout,TIMEOUT)
+
 # --- Change it -----------------------------------------------------------------------------------
 
 .PHONY: format

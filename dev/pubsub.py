@@ -106,6 +106,11 @@ class PubSub:
         self._call("PUT", name, body)
         return name
 
+    def subscriptions_of(self, topic: str) -> list[str]:
+        """The full names of a topic's subscriptions."""
+        answer = self._call("GET", f"{self._name('topics', topic)}/subscriptions", None)
+        return list(answer.get("subscriptions", []))
+
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publish one message and return its id."""
         message = {"data": base64.b64encode(data).decode(), "attributes": dict(attributes or {})}
@@ -125,6 +130,14 @@ class PubSub:
             )
         return [_message(one["message"]) for one in received]
 
+    def refuse(self, subscription: str) -> None:
+        """Have the messages that wait delivered, and acknowledge none of them."""
+        name = self._name("subscriptions", subscription)
+        if received := self._pull_at_once(name):
+            refused = [one["ackId"] for one in received]
+            body = {"ackIds": refused, "ackDeadlineSeconds": 0}
+            self._call("POST", f"{name}:modifyAckDeadline", body)
+
     def _pull_at_once(self, name: str) -> list[dict[str, Any]]:
         # A pull that waits does so for 90 seconds, and one that its caller gave up still takes the
         # next message: nobody sees that until its deadline has passed.
@@ -137,7 +150,7 @@ class PubSub:
     def _name(self, kind: str, name: str) -> str:
         return name if name.startswith("projects/") else f"projects/{self.project}/{kind}/{name}"
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         response = self._http.request(method, f"{self._url}/{path}", json=body)
         if response.status != 200:
             raise PubSubError(f"{method} {path}: {response.status} {response.data.decode()}")

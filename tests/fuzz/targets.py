@@ -21,7 +21,7 @@ from hypothesis.strategies import SearchStrategy
 from urllib3 import HTTPHeaderDict
 
 from dev.stack import three_stages
-from promotion import configuration, decision, delivery, dsse, messages
+from promotion import configuration, decision, delivery, dsse, junit, messages
 from promotion.delivery import Message
 from promotion.errors import PromotionError
 from promotion.evidence import attestation, kinds, statement
@@ -324,6 +324,12 @@ def read_statement(content: bytes) -> None:
         kinds.read(statement.read(content, Digest(DIGEST)))
 
 
+def read_report(text: str) -> None:
+    """A report of tests is counted, or it is said what is wrong with it."""
+    with suppress(PromotionError):
+        junit.read(text.encode(errors="surrogatepass"))
+
+
 def decide(body: bytes) -> None:
     """A person's decision is one, or it is said what is wrong with it."""
     with suppress(PromotionError):
@@ -366,6 +372,12 @@ LOCATIONS = header_values(
     "https://", "http://", "HTTPS://", "//", "/", "\\", "@", ":", ":443", ":0443", "?", "#", HOST,
     HOST.upper(), ".", "..", "[::1]", "[", "]", "%2e", "%40", "user:pw@", "127.0.0.1", "2130706433",
     "0x7f.1", "169.254.169.254", "metadata.google.internal", "evil.example", "\t", " ", "/v2/",
+)  # fmt: skip
+REPORTS = phrases(
+    '<?xml version="1.0"?>', "<!DOCTYPE a [", '<!ENTITY a "b">', "]>", "<testsuites>",
+    "<testsuite>", '<testsuite tests="3" failures="1">', '<testcase name="a">', "<testcase/>",
+    "<failure/>", "<skipped/>", "</testcase>", "</testsuite>", "</testsuites>", "&a;", "&#0;",
+    "<![CDATA[", "]]>", "<", ">",
 )  # fmt: skip
 STATUSES = st.sampled_from([200, 200, 200, 201, 202, 206, 301, 307, 400, 401, 403, 404, 429, 500])
 ANSWERS = st.lists(
@@ -450,5 +462,6 @@ TARGETS = (
     Target("Docker's config.json", documents(AUTHS), log_in),
     Target("statements", BUNDLES, read_statement),
     Target("decisions", DECISIONS, decide),
+    Target("JUnit reports", REPORTS, read_report),
     Target("identity tokens", TOKENS | header_values("Bearer ", ".", SIGNED_BY_GOOGLE), identify),
 )
