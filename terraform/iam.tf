@@ -47,6 +47,12 @@ resource "google_artifact_registry_repository_iam_member" "writer" {
   repository = each.value.repository
   role       = "roles/artifactregistry.writer"
   member     = local.function_members[each.value.function]
+  depends_on = [terraform_data.repositories]
+}
+
+# A module that depends on repositories as a whole would look up everything anew whenever one changes.
+resource "terraform_data" "repositories" {
+  input = var.repositories
 }
 
 # --- Topics --------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ variable "bigquery" {
   default = null
 
   validation {
-    condition     = var.bigquery == null || can(regex("^[A-Za-z0-9_]{1,1024}$", var.bigquery.dataset_id))
+    condition     = var.bigquery == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery.dataset_id))
     error_message = "bigquery.dataset_id must consist of letters, digits and underscores, such as promotion."
   }
   validation {
@@ -229,6 +229,18 @@ variable "region" {
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
     error_message = "region must be a region of Google Cloud, such as europe-west2: not a zone, and not a multi-region."
+  }
+}
+
+variable "repositories" {
+  description = "Ids of the stages' repositories that the caller makes itself, so that rights on them are given once they are there. Which repositories there are promotion.yaml says; those that exist already need not be named here."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.repositories : can(regex("^\\S+$", id))])
+    error_message = "repositories must be ids, such as google_artifact_registry_repository.shop.id."
   }
 }
 

@@ -46,10 +46,8 @@ module "promotion" {
   project_id            = var.project_id
   region                = var.region
   configuration         = coalesce(var.configuration, "${path.module}/promotion.yaml")
+  repositories          = [google_artifact_registry_repository.shop.id]
   result_publishers     = { shop = var.result_publishers }
   control_invokers      = var.control_invokers
   notification_channels = var.notification_channels
-
-  # Rights on a repository need the repository.
-  depends_on = [google_artifact_registry_repository.shop]
 }

@@ -62,6 +62,7 @@ module "promotion" {
   project_id                = var.project_id
   region                    = var.region
   configuration             = coalesce(var.configuration, "${path.module}/promotion.yaml")
+  repositories              = [for repository in google_artifact_registry_repository.tenant : repository.id]
   result_publishers         = { shop = var.shop_publishers, billing = var.billing_publishers }
   suite_publishers          = { security-scans = var.security_publishers }
   signal_publishers         = ["serviceAccount:service-${data.google_project.prod.number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"]
@@ -70,7 +71,4 @@ module "promotion" {
   notification_channels     = var.notification_channels
   audited_registry_projects = [var.prod_project_id]
   bigquery                  = { dataset_id = "promotion" }
-
-  # Rights on a repository need the repository.
-  depends_on = [google_artifact_registry_repository.tenant]
 }
