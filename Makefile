@@ -15,6 +15,12 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 REQUIRE_SERVICES ?=
 export REQUIRE_SERVICES
 
+# How Terraform is run, and how a folder of its is made ready: `init` fetches the providers; `get`, which
+# fetches nothing, is for a TERRAFORM that has them already.
+TERRAFORM ?= terraform
+TERRAFORM_INIT ?= init -backend=false -input=false
+export TERRAFORM TERRAFORM_INIT
+
 # Written by `make dev` while it runs, so that `make publish` finds its emulator and topic.
 -include .dev/environment.mk
 
@@ -42,7 +48,7 @@ publish: $(VENV)/runtime ## Send a test result: IMAGE=… SUITE=… OUTCOME=succ
 .PHONY: test
 test: $(VENV)/development parts ## Run all tests; installs what they need where it may
 	$(BIN)/pytest
-	@$(MAKE) --no-print-directory test-3.13
+	@$(MAKE) --no-print-directory test-3.13 test-terraform
 
 .PHONY: test-3.13
 test-3.13: ## Run the unit tests on Python 3.13, the deployed runtime, where it is found
@@ -58,6 +64,7 @@ lint: $(VENV)/development ## Check format, style, types, and that the locks and 
 	$(BIN)/mypy
 	$(BIN)/pip check
 	@$(MAKE) --no-print-directory check-requirements
+	@dev/check-terraform format
 
 .PHONY: check-requirements
 check-requirements: $(VENV)/development
@@ -67,6 +74,25 @@ check-requirements: $(VENV)/development
 	@for lock in requirements.txt requirements-dev.txt; do \
 		diff -q $$lock build/$$lock > /dev/null || { echo "$$lock is not what pyproject.toml asks for: make requirements"; exit 1; }; \
 	done
+
+# --- Check the Terraform module ------------------------------------------------------------------
+
+.PHONY: test-terraform
+test-terraform: ## Validate and test the Terraform module and its examples
+	@dev/check-terraform test terraform $(wildcard terraform/deployment terraform/examples/*)
+
+.PHONY: lint-terraform
+lint-terraform: .venv-checkov/installed ## Look for insecure settings in the Terraform module, with checkov
+	@.venv-checkov/bin/checkov --directory terraform --framework terraform --compact --quiet --skip-download
+
+# It wants older versions of what the product needs, so it has an environment of its own.
+.venv-checkov/installed: requirements-checkov.txt | $(VENV)/development
+	@echo "installing checkov into .venv-checkov …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov/bin/python --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+# --- Measure it ----------------------------------------------------------------------------------
 
 .PHONY: bench
 bench: $(VENV)/runtime ## Measure the copy beside skopeo and, where on PATH, crane, regctl, oras
@@ -92,9 +118,10 @@ format: $(VENV)/development ## Format the code and mend what can be mended by it
 	$(BIN)/ruff format .
 
 .PHONY: requirements
-requirements: $(VENV)/development ## Generate requirements.txt and requirements-dev.txt anew
+requirements: $(VENV)/development ## Generate the locks, requirements*.txt, anew
 	$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --upgrade requirements-checkov.in -o requirements-checkov.txt
 
 .PHONY: schemas
 schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
@@ -102,7 +129,8 @@ schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.13 .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-3.13 .venv-checkov .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf terraform/.terraform terraform/*/.terraform terraform/*/*/.terraform
 
 # --- Virtual environments ------------------------------------------------------------------------
 

@@ -12,6 +12,11 @@ locals {
     "promotion/inspection.py",
     "promotion/latest.py",
     "promotion/readable.py",
+    "promotion/registry/credential_helper.py",
+    "promotion/registry/docker_config.py",
+    "promotion/registry/probe.py",
+    "promotion/registry/rehearsal.py",
+    "promotion/registry/side.py",
     "promotion/status.py",
   ]
   modules = setsubtract(

@@ -11,8 +11,8 @@ resource "google_kms_key_ring" "signing" {
 }
 
 resource "google_kms_crypto_key" "signing" {
-  #checkov:skip=CKV_GCP_43:A key for signatures cannot be rotated by schedule: whoever verifies must learn the new public key first.
   #checkov:skip=CKV_GCP_82:Destroying the deployment must be able to destroy the key; versions can be restored for 30 days, and signatures are verified by public keys, which promotion.yaml may keep.
+  # Not rotated by schedule: whoever verifies must learn the new public key first.
   count                         = length(google_kms_key_ring.signing)
   key_ring                      = google_kms_key_ring.signing[0].id
   name                          = local.signing_key.name

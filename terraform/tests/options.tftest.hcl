@@ -95,19 +95,6 @@ run "a_key_that_is_there_already" {
   }
 }
 
-run "a_key_of_another_kind_is_refused" {
-  command = plan
-
-  variables {
-    create_signing_key = false
-  }
-  override_data {
-    target = data.google_kms_crypto_key_version.signing
-    values = { algorithm = "RSA_SIGN_PSS_2048_SHA256" }
-  }
-  expect_failures = [data.google_kms_crypto_key_version.signing]
-}
-
 run "every_alert_is_sent_to_those_given_and_says_what_it_means" {
   command = plan
 
