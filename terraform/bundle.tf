@@ -47,7 +47,7 @@ data "archive_file" "bundle" {
 resource "google_storage_bucket" "source" {
   #checkov:skip=CKV_GCP_62:The bucket holds nothing but source that is in version control; who reads it is in the audit log.
   project                     = var.project_id
-  name                        = "${var.project_id}-${var.name}-source"
+  name                        = "${replace(var.project_id, "/[.:]/", "-")}-${var.name}-source"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"

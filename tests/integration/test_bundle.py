@@ -32,14 +32,19 @@ PROJECT = "acme-ci"
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Resource]:
-    """What the minimal example makes."""
-    return {each.address: each for each in made(MODULE / "examples/minimal", "minimal")}
+    """What the module makes, with the minimal example's promotion.yaml."""
+    minimal = {
+        "project_id": f'"{PROJECT}"',
+        "region": '"europe-west2"',
+        "configuration": '"examples/minimal/promotion.yaml"',
+    }
+    return {each.address: each for each in made(minimal)}
 
 
 @pytest.fixture(scope="module")
 def bundle(resources: dict[str, Resource]) -> dict[str, str]:
     """The files of the bundle."""
-    sources = resources["module.promotion.data.archive_file.bundle"].values["source"]
+    sources = resources["data.archive_file.bundle"].values["source"]
     return {each["filename"]: each["content"] for each in sources}
 
 
@@ -84,7 +89,7 @@ def unpacked(
 
 def _environment(resources: Mapping[str, Resource], function: str) -> dict[str, str]:
     """The variables that Terraform sets, and those that every function has on Cloud Run."""
-    service = resources[f'module.promotion.google_cloud_run_v2_service.main["{function}"]'].values
+    service = resources[f'google_cloud_run_v2_service.main["{function}"]'].values
     (container,) = service["template"][0]["containers"]
     return {
         **{each["name"]: each["value"] for each in container["env"]},
@@ -123,13 +128,13 @@ def function(
 
 def _subscribe(pubsub: PubSub, resources: Mapping[str, Resource], function: Service) -> None:
     """Let the emulator push as Pub/Sub would, to the paths that Terraform gives."""
-    service = resources['module.promotion.google_cloud_run_v2_service.main["promote"]'].values
+    uri = resources['google_cloud_run_v2_service.main["promote"]'].values["uri"]
     for each in resources.values():
         for push in each.values.get("push_config") or []:
             pubsub.create_subscription(
                 each.values["name"],
                 each.values["topic"].rpartition("/")[2],
-                endpoint=push["push_endpoint"].replace(service["uri"], function.url),
+                endpoint=push["push_endpoint"].replace(uri, function.url),
             )
 
 

@@ -5,16 +5,14 @@ What else it makes is tested in Terraform's own language, in terraform/tests.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from promotion import configuration, gates
-from tests.integration.terraform import MODULE, Resource, made, refusals
+from tests.integration.terraform import MODULE, Plan, Resource, plans
 
-THREE_PROJECTS = MODULE / "examples/three-projects"
 CI = "serviceAccount:{}@acme-ci.iam.gserviceaccount.com"
 PROMOTE, CONTROL = CI.format("promotion-promote"), CI.format("promotion-control")
 PUSH, BUILD = CI.format("promotion-push"), CI.format("promotion-build")
@@ -34,23 +32,32 @@ Right = tuple[str, str, str]
 
 
 @pytest.fixture(scope="module")
-def resources() -> list[Resource]:
-    """What the example with three projects makes."""
-    return made(THREE_PROJECTS, "three_projects")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+    """What comes of a deployment that is right, and of all that are not."""
+    folder = tmp_path_factory.mktemp("configurations")
+    (folder / "not-yaml.yaml").write_text("pipelines: [}")
+    for name, (content, _) in CONFIGURATIONS.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    files = {file.stem: file for file in folder.iterdir()}
+    return plans(
+        {
+            "right": RIGHT,
+            "bad-values": {**RIGHT, **BAD},
+            **{name: {**SMALL, "configuration": f'"{file}"'} for name, file in files.items()},
+            **{f"stranger-{k}": {**SMALL, k: '{ bar = ["user:a@b.c"] }'} for k in STRANGERS},
+        }
+    )
 
 
 @pytest.fixture(scope="module")
-def rights(resources: list[Resource]) -> set[Right]:
-    """Every right that is given there: on what, which one, to whom."""
-    giving = [each for each in resources if "_iam_" in each.kind]
-    assert all(
-        each.kind.endswith("_iam_member") for each in giving if "audit_config" not in each.kind
-    )
-    return {
-        (_place(each), each.values["role"], each.values["member"])
-        for each in giving
-        if each.kind.endswith("_iam_member")
-    }
+def rights(planned: dict[str, Plan]) -> set[Right]:
+    """Every right that is given in two pipelines over three projects: on what, which, to whom."""
+    assert planned["right"].refusal == ""
+    giving = [each for each in planned["right"].resources if "_iam_" in each.kind]
+    members = [each for each in giving if each.kind.endswith("_iam_member")]
+    others = {each.kind for each in giving} - {each.kind for each in members}
+    assert others == {"google_project_iam_audit_config"}
+    return {(_place(each), each.values["role"], each.values["member"]) for each in members}
 
 
 def _place(right: Resource) -> str:
@@ -144,6 +151,27 @@ def test_the_function_takes_the_examples_promotion_yaml(example: str) -> None:
 
 # --- What is refused -----------------------------------------------------------------------------
 
+SMALL = {
+    "project_id": '"acme-ci"',
+    "region": '"europe-west2"',
+    "configuration": '"examples/minimal/promotion.yaml"',
+    "source_directory": '"tests/source"',
+}
+RIGHT = {
+    **SMALL,
+    "configuration": '"examples/three-projects/promotion.yaml"',
+    "result_publishers": """{
+    shop    = ["serviceAccount:ci@acme-shop.iam.gserviceaccount.com", "group:shop@example.com"]
+    billing = ["serviceAccount:ci@acme-billing.iam.gserviceaccount.com"]
+  }""",
+    "suite_publishers": """{
+    security-scans = ["serviceAccount:scanner@acme-security.iam.gserviceaccount.com"]
+  }""",
+    "event_subscribers": '["serviceAccount:deployer@acme-prod.iam.gserviceaccount.com"]',
+    "control_invokers": '["group:releasers@example.com"]',
+    "audited_registry_projects": '["acme-prod"]',
+    "bigquery": '{ dataset_id = "promotion" }',
+}
 BAD = {
     "alert_thresholds": "{ oldest_message_minutes = 5, promotion_seconds = 900 }",
     "audited_registry_projects": '["Prod"]',
@@ -258,59 +286,10 @@ STRANGERS = {
 }
 
 
-def _attempt(**variables: str) -> str:
-    """A test of the module that succeeds, but for what is asked for here."""
-    usual = {
-        "project_id": '"acme-ci"',
-        "region": '"europe-west2"',
-        "configuration": '"examples/minimal/promotion.yaml"',
-        "source_directory": '"tests/source"',
-    }
-    given = "\n".join(f"  {name} = {value}" for name, value in {**usual, **variables}.items())
-    return f"""\
-mock_provider "archive" {{}}
-mock_provider "google" {{
-  source = "./tests/mocks"
-}}
-variables {{
-{given}
-}}
-run "attempt" {{
-  command = plan
-}}
-"""
-
-
-@pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the module says to each bad value and to each promotion.yaml that it cannot deploy."""
-    folder = tmp_path_factory.mktemp("configurations")
-    files: dict[str, Path] = {}
-    for name, (content, _) in CONFIGURATIONS.items():
-        files[name] = folder / f"{name}.yaml"
-        files[name].write_text(yaml.safe_dump(content))
-    no_yaml = folder / "not-yaml.yaml"
-    no_yaml.write_text("pipelines: [}")
-    return refusals(
-        {
-            "not-yaml": _attempt(configuration=f'"{no_yaml}"'),
-            "nothing-odd": _attempt(),
-            "bad-values": _attempt(**BAD),
-            **{k: _attempt(configuration=f'"{file}"') for k, file in files.items()},
-            **{f"stranger-{k}": _attempt(**{k: '{ bar = ["user:a@b.c"] }'}) for k in STRANGERS},
-        }
-    )
-
-
-def test_what_is_right_is_not_refused(said: dict[str, str]) -> None:
-    """What the attempts have in common is no reason to refuse them."""
-    assert said["nothing-odd"] == ""
-
-
 @pytest.mark.parametrize("message", MESSAGES)
-def test_a_bad_value_is_refused_with_what_is_right(said: dict[str, str], message: str) -> None:
+def test_a_bad_value_is_refused_with_what_is_right(planned: dict[str, Plan], message: str) -> None:
     """Each check of a variable says which it is, and what its value should be."""
-    assert message in said["bad-values"]
+    assert message in planned["bad-values"].refusal
 
 
 def test_every_check_of_a_variable_has_been_tried() -> None:
@@ -319,21 +298,23 @@ def test_every_check_of_a_variable_has_been_tried() -> None:
     assert checks == len(MESSAGES) + 1
 
 
-def test_a_configuration_that_is_no_yaml_is_refused(said: dict[str, str]) -> None:
+def test_a_configuration_that_is_no_yaml_is_refused(planned: dict[str, Plan]) -> None:
     """The message says how to find the line."""
-    assert "not-yaml.yaml is not YAML: `promotion check` names the line" in said["not-yaml"]
+    assert (
+        "not-yaml.yaml is not YAML: `promotion check` names the line" in planned["not-yaml"].refusal
+    )
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_what_cannot_be_deployed_is_refused_with_what_to_write(
-    said: dict[str, str], name: str
+    planned: dict[str, Plan], name: str
 ) -> None:
     """The message names the file, and what to write in it."""
-    assert CONFIGURATIONS[name][1] in said[name]
-    assert f"{name}.yaml" in said[name]
+    assert CONFIGURATIONS[name][1] in planned[name].refusal
+    assert f"{name}.yaml" in planned[name].refusal
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_publishers_of_what_there_is_not_are_refused(said: dict[str, str], name: str) -> None:
+def test_publishers_of_what_there_is_not_are_refused(planned: dict[str, Plan], name: str) -> None:
     """A mistyped name gives nobody a right that they were to have: it is no silent success."""
-    assert STRANGERS[name] in said[f"stranger-{name}"]
+    assert STRANGERS[name] in planned[f"stranger-{name}"].refusal
