@@ -28,6 +28,7 @@ from tests.integration.terraform import MODULE, Resource, made
 ROOT = MODULE.parent
 PLACE = "bundle"
 PROJECT = "acme-ci"
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,7 @@ def _subscribe(pubsub: PubSub, resources: Mapping[str, Resource], function: Serv
                 each.values["name"],
                 each.values["topic"].rpartition("/")[2],
                 endpoint=push["push_endpoint"].replace(uri, function.url),
+                ack_deadline=each.values["ack_deadline_seconds"],
             )
 
 
@@ -169,7 +171,7 @@ def test_it_promotes_an_image(
     digest = _push(first, "1.0.0")
     pubsub.publish("shop-results", _result(first, "1.0.0", digest, "success"))
 
-    (event,) = pubsub.pull("events")
+    (event,) = pubsub.pull("events", PATIENCE)
 
     assert event.attributes["ce-type"].startswith("dev.cdeventsx.promotion-artifact.promoted.")
     assert second.resolve("1.0.0") == digest
@@ -185,7 +187,7 @@ def _deliver(http: urllib3.PoolManager, function: Service, data: bytes) -> None:
     }
     push = {"message": message, "subscription": f"projects/{PROJECT}/subscriptions/shop-results"}
     url = f"{function.url}/projects/{PROJECT}/topics/shop-results"
-    answer = http.request("POST", url, json=push, timeout=60.0)
+    answer = http.request("POST", url, json=push, timeout=PATIENCE)
     assert answer.status == 200, function.output()
 
 
@@ -256,7 +258,7 @@ def test_control_runs_from_the_same_bundle(
     with deployed_function(
         python, unpacked, _environment(resources, "control"), tmp_path
     ) as server:
-        answer = http.request("POST", server.url, json=decision, timeout=30.0)
+        answer = http.request("POST", server.url, json=decision, timeout=PATIENCE)
     assert (answer.status, "token" in answer.json()["error"]) == (401, True)
 
 
