@@ -90,8 +90,10 @@ run "{command}" {{
 def _tested(tests: Mapping[str, str]) -> list[dict[str, Any]]:
     """Run tests with providers that know nothing, and return what Terraform tells of them."""
     command = shlex.split(os.environ.get("TERRAFORM", "terraform"))
-    if shutil.which(command[0]) is None:
+    program = shutil.which(command[0])
+    if program is None:
         raise MissingPart("terraform: https://developer.hashicorp.com/terraform/install")
+    command[0] = str(Path(program).absolute())
     ready = os.environ.get("TERRAFORM_INIT", "init -backend=false -input=false")
     if _run([*command, *shlex.split(ready)]).returncode:
         raise MissingPart(f"Terraform's providers: `terraform {ready}` failed in {MODULE.name}")

@@ -49,3 +49,20 @@ def test_every_file_is_listed() -> None:
     assert {path.name for path in MODULE.glob("*.tf")} - shape <= set(
         re.findall(r"`(\w+\.tf)`", PAGE)
     )
+
+
+def test_the_module_is_shown_with_variables_that_it_has() -> None:
+    """What is shown names only variables of the module, and all that have no default."""
+    (shown,) = re.findall(r"```hcl\n(.*?)```", PAGE, re.DOTALL)
+    variables = _blocks("variables.tf", "variable")
+    used = set(re.findall(r"^  (\w+) +=", shown, re.MULTILINE)) - {"source"}
+    required = {name for name, text in variables.items() if "\n  default" not in f"\n{text}"}
+    assert required <= used <= set(variables)
+
+
+def test_every_metric_is_listed() -> None:
+    """The table has each metric that metrics.tf makes."""
+    text = (MODULE / "metrics.tf").read_text(encoding="utf-8")
+    metrics = set(re.findall(r"^    (\w+) += { display", text, re.MULTILINE))
+    assert len(metrics) == 11
+    assert metrics <= _documented("Metrics")
