@@ -1,4 +1,4 @@
-# Metrics from the fields of the function's log lines; no wording is searched. docs in README.md.
+# Metrics from the fields of the functions' log lines; no wording is searched. README.md says what they count.
 
 locals {
   of_promote = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.main["promote"].name}\""
