@@ -15,6 +15,12 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 REQUIRE_SERVICES ?=
 export REQUIRE_SERVICES
 
+# How Terraform is run, and how a folder of its is made ready: `init` fetches the providers; `get`, which
+# fetches nothing, is for a TERRAFORM that has them already.
+TERRAFORM ?= terraform
+TERRAFORM_INIT ?= init -backend=false -input=false
+export TERRAFORM TERRAFORM_INIT
+
 # Written by `make dev` while it runs, so that `make publish` finds its emulator and topic; a topic
 # that somebody names is meant instead, on the real Pub/Sub.
 ifeq ($(origin PROMOTION_RESULTS_TOPIC),undefined)
@@ -57,7 +63,7 @@ p2p-promote-generic p2p-promote-to-extended-test p2p-promote-to-prod: $(VENV)/ru
 .PHONY: test
 test: $(VENV)/development parts ## Run all tests; installs what they need where it may
 	$(BIN)/pytest
-	@$(MAKE) --no-print-directory test-3.13
+	@$(MAKE) --no-print-directory test-3.13 test-terraform
 
 .PHONY: test-3.13
 test-3.13: ## Run the unit tests on Python 3.13, the deployed runtime, where it is found
@@ -77,6 +83,7 @@ lint: $(VENV)/development ## Check format, style, types, and that the locks and 
 	$(BIN)/mypy
 	$(BIN)/pip check
 	@$(MAKE) --no-print-directory check-requirements
+	@dev/check-terraform format
 
 .PHONY: check-requirements
 check-requirements: $(VENV)/development
@@ -86,6 +93,25 @@ check-requirements: $(VENV)/development
 	@for lock in requirements.txt requirements-dev.txt; do \
 		diff -q $$lock build/$$lock > /dev/null || { echo "$$lock is not what pyproject.toml asks for: make requirements"; exit 1; }; \
 	done
+
+# --- Check the Terraform module ------------------------------------------------------------------
+
+.PHONY: test-terraform
+test-terraform: ## Validate and test the Terraform module and its examples
+	@dev/check-terraform test terraform $(wildcard terraform/deployment terraform/examples/*)
+
+.PHONY: lint-terraform
+lint-terraform: .venv-checkov/installed ## Look for insecure settings in the Terraform module, with checkov
+	@.venv-checkov/bin/checkov --directory terraform --framework terraform --compact --quiet --skip-download
+
+# It wants older versions of what the product needs, so it has an environment of its own.
+.venv-checkov/installed: requirements-checkov.txt | $(VENV)/development
+	@echo "installing checkov into .venv-checkov …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov/bin/python --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+# --- Measure it ----------------------------------------------------------------------------------
 
 .PHONY: bench
 bench: $(VENV)/runtime ## Measure the copy beside skopeo and, where on PATH, crane, regctl, oras
@@ -109,7 +135,6 @@ parts: ## Install the programs that the tests drive, as root on Debian; else say
 
 # --- Run a deployment (docs/operate.md) ----------------------------------------------------------
 
-TERRAFORM ?= terraform
 CONFIG ?= promotion.yaml
 OPERATE = $(BIN)/python -m operate $@ --project "$(PROJECT)" --terraform "$(TERRAFORM)" \
 	$(call option,state-bucket,STATE_BUCKET) $(call option,state-prefix,STATE_PREFIX)
@@ -155,9 +180,10 @@ format: $(VENV)/development ## Format the code and mend what can be mended by it
 	$(BIN)/ruff format .
 
 .PHONY: requirements
-requirements: $(VENV)/development ## Generate requirements.txt and requirements-dev.txt anew
+requirements: $(VENV)/development ## Generate the locks, requirements*.txt, anew
 	$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --upgrade requirements-checkov.in -o requirements-checkov.txt
 
 .PHONY: schemas
 schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
@@ -165,7 +191,8 @@ schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.13 .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-3.13 .venv-checkov .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf terraform/.terraform terraform/*/.terraform terraform/*/*/.terraform
 
 # --- Virtual environments ------------------------------------------------------------------------
 

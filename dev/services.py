@@ -235,6 +235,28 @@ def function_server(
 
 
 @contextmanager
+def deployed_function(
+    python: Path, source: Path, environment: Mapping[str, str], directory: Path
+) -> Iterator[Service]:
+    """Run a function as its image does: told by variables alone, FUNCTION_TARGET among them.
+
+    Args:
+        python: The interpreter, of an environment that has what the function needs.
+        source: The folder of main.py, in which the server runs.
+        environment: As for ``function_server``.
+        directory: Receives the log.
+
+    Yields:
+        The server, ready to answer.
+    """
+    command = [str(python), "-m", "functions_framework", "--host=127.0.0.1", "--port=0"]
+    variables = _function_environment(environment, directory)
+    service = Service("function", command, directory, variables, working_directory=source)
+    with _running(service, _announced(r"Listening at: http://(127\.0\.0\.1:\d+) ")) as server:
+        yield server
+
+
+@contextmanager
 def _running(service: Service, readiness: Readiness) -> Iterator[Service]:
     """Yield a service once it is ready, and end it afterwards."""
     try:

@@ -271,6 +271,7 @@ class Effects:
             _logger.info("announced already: %s", event.attributes["ce-type"])
             return
         self._topic.publish(event)
+        _log_announced(event)
         if image:
             mark_announced(event_id, image, repository)
 
@@ -296,8 +297,16 @@ def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
             "bytes": copied.bytes_copied,
             **{f"blobs_{way.name.lower()}": copied.count(way) for way in Way},
             "referrers": len(copied.referrers),
+            **case.promotion.stages,
         },
     )
+
+
+def _log_announced(event: Event) -> None:
+    """Say that an event has been published; metrics count these fields."""
+    told = {name: event.attributes[name] for name in ("from_stage", "to_stage")}
+    kind = event.attributes["ce-type"]
+    _logger.info("announced: %s", kind, extra={"announced": events.short_name(kind), **told})
 
 
 def _check_alone(case: Case, records: Sequence[PromotionRecord], image: Manifest) -> None:

@@ -41,6 +41,11 @@ class Event:
     attributes: Mapping[str, str]
 
 
+def short_name(kind: str) -> str:
+    """What an event's type says has happened: ``promoted``, ``denied`` and so on."""
+    return kind.split(".")[3]
+
+
 def promoted_id(promotion: Promotion) -> str:
     """The id of the promoted event: one for each digest under each version at each destination."""
     return _id(str(promotion.destination.repository), promotion.version, promotion.digest)

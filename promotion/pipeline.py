@@ -247,6 +247,11 @@ class Promotion(msgspec.Struct, frozen=True):
         """The image's version: its tag, in both stages."""
         return self.source.tag
 
+    @property
+    def stages(self) -> dict[str, str]:
+        """From where to where, as log lines have it."""
+        return {"from_stage": self.from_stage, "to_stage": self.to_stage}
+
 
 class Signing(msgspec.Struct, frozen=True):
     """Who signs statements, and whose signatures count."""

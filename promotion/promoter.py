@@ -7,6 +7,7 @@ anywhere but in the registries, so every verdict follows from them alone.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -32,7 +33,7 @@ from promotion.publisher import Topic
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.transport import Transport
-from promotion.verdict import Decision
+from promotion.verdict import Decision, Verdict
 
 _logger = logging.getLogger(__name__)
 
@@ -201,6 +202,7 @@ class Promoter:
             self._effects.deny_beyond_limit(case, error, occasion.at)
 
     def _see_through(self, case: Case, occasion: Occasion) -> None:
+        began = time.monotonic()
         elsewhere = case.promotion.source != occasion.image
         if elsewhere and not can_leave(case, self._store, occasion.stated, self._now()):
             _logger.info("not ready to leave %s", case.promotion.from_stage)
@@ -217,7 +219,7 @@ class Promoter:
             verdict = judgement.verdict
             if verdict.decision is Decision.PROMOTE and not case.image.pipeline.observed:
                 verdict = self._effects.promote(case, judgement, attachments)
-        _logger.info("%s → %s: %s", case.promotion.source, case.promotion.to_stage, verdict)
+        _log(case, verdict, time.monotonic() - began)
         self._effects.tell(case, judgement, verdict, occasion.at)
 
     def _wait_for(self, what: str, occasion: Occasion) -> None:
@@ -226,6 +228,13 @@ class Promoter:
                 f"{what} is not there; the result waits 10 minutes for it, in case it is still"
                 " being pushed"
             )
+
+
+def _log(case: Case, verdict: Verdict, seconds: float) -> None:
+    """Say what has become of an image at a gate; metrics count these fields."""
+    promotion = case.promotion
+    fields = {"verdict": verdict.decision.name, "seconds": seconds, **promotion.stages}
+    _logger.info("%s → %s: %s", promotion.source, promotion.to_stage, verdict, extra=fields)
 
 
 def _side_by_side(

@@ -62,5 +62,5 @@ class Receiver:
                 self._lookout.evaluate(said)
 
     def _put_aside(self, message: Message, error: PromotionError, kind: str) -> None:
-        _logger.error("dead letter (%s): %s", kind, error)
+        _logger.error("dead letter (%s): %s", kind, error, extra={"dead_letter": kind})
         self._dead_letters.publish(events.dead_letter(message, str(error), kind))

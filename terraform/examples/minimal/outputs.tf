@@ -1,0 +1,4 @@
+output "promotion" {
+  description = "Everything that the module tells."
+  value       = module.promotion
+}

@@ -1,0 +1,126 @@
+# The two functions: one source, their limits, and who may call them.
+
+mock_provider "archive" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+variables {
+  project_id       = "acme-ci"
+  region           = "europe-west2"
+  configuration    = "examples/minimal/promotion.yaml"
+  source_directory = "tests/source"
+  control_invokers = ["group:releasers@example.com"]
+}
+
+run "both_are_built_from_one_bundle_whose_name_has_its_hash" {
+  command = plan
+
+  assert {
+    condition     = { for name, each in google_cloud_run_v2_service.main : name => one(each.build_config).function_target } == { control = "control", promote = "promote" }
+    error_message = "There must be a function for each entry point."
+  }
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(each.build_config).source_location == "gs://acme-ci-promotion-source/promotion-${output.bundle_hash}.zip"])
+    error_message = "Another content must be another object, or it would not be built."
+  }
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : endswith(one(each.build_config).base_image, "/runtimes/python313") && one(each.build_config).base_image == one(one(each.template).containers).base_image_uri && one(each.build_config).image_uri == one(one(each.template).containers).image])
+    error_message = "What is built must be what runs, on Python 3.13."
+  }
+}
+
+run "limits" {
+  command = plan
+
+  assert {
+    condition = alltrue([for each in google_cloud_run_v2_service.main :
+      one(each.template).max_instance_request_concurrency == 16 && one(one(each.template).scaling).max_instance_count == 10 &&
+      one(one(one(each.template).containers).resources).limits == tomap({ cpu = "1", memory = "512Mi" })
+    ])
+    error_message = "Concurrency, instances, processor and memory are limited."
+  }
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(one(one(each.template).containers).resources).cpu_idle && one(one(one(each.template).containers).resources).startup_cpu_boost])
+    error_message = "Billing must be by request, and starts must be boosted."
+  }
+}
+
+run "there_is_a_thread_for_each_request" {
+  command = plan
+
+  variables {
+    function = { concurrency = 24, timeout_seconds = 500, attempt_seconds = 450 }
+  }
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(each.template).max_instance_request_concurrency == 24 && contains([for env in one(one(each.template).containers).env : "${env.name}=${env.value}"], "THREADS=24")])
+    error_message = "THREADS must be the concurrency."
+  }
+  assert {
+    condition     = contains([for env in one(one(google_cloud_run_v2_service.main["promote"].template).containers).env : "${env.name}=${env.value}"], "PROMOTION_ATTEMPT_SECONDS=450")
+    error_message = "The function must know how long an attempt may take."
+  }
+}
+
+run "no_function_trusts_what_a_publisher_can_forge" {
+  command = plan
+
+  assert {
+    condition     = alltrue(flatten([for each in google_cloud_run_v2_service.main : [for env in one(one(each.template).containers).env : !contains(["PROMOTION_DEV", "PUBSUB_EMULATOR_HOST", "PROMOTION_TRUSTED_REALMS"], env.name)]]))
+    error_message = "A deployment has none of the variables for development."
+  }
+}
+
+run "only_pubsub_calls_promote_and_only_those_named_call_control" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.push.name == "promotion-promote" && google_cloud_run_v2_service_iam_member.push.member == "serviceAccount:promotion-push@acme-ci.iam.gserviceaccount.com"
+    error_message = "promote admits the push account."
+  }
+  assert {
+    condition     = [for each in google_cloud_run_v2_service_iam_member.control : "${each.name} ${each.member}"] == ["promotion-control group:releasers@example.com"]
+    error_message = "control admits those given."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.main["promote"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && alltrue([for each in google_cloud_run_v2_service.main : !each.invoker_iam_disabled])
+    error_message = "promote is reached from inside alone, and neither without a right."
+  }
+}
+
+run "people_are_asked_for_tokens_for_the_url_that_is_put_out" {
+  command = plan
+
+  variables {
+    control_audiences = ["https://decide.example.com", "32555940559.apps.googleusercontent.com"]
+  }
+  assert {
+    condition     = output.control_url == "https://promotion-control-123456789012.europe-west2.run.app"
+    error_message = "The URL follows from the service's name, the project's number and the region."
+  }
+  assert {
+    condition     = local.functions.control.environment.PROMOTION_CONTROL_AUDIENCE == "https://promotion-control-123456789012.europe-west2.run.app https://decide.example.com 32555940559.apps.googleusercontent.com"
+    error_message = "These audiences count."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.main["control"].custom_audiences == tolist(["https://decide.example.com"])
+    error_message = "Cloud Run must admit tokens for further URLs."
+  }
+}
+
+run "the_signing_key_is_the_one_that_promotion_yaml_names" {
+  command = apply
+
+  assert {
+    condition     = google_kms_key_ring.signing[0].name == "promotion" && google_kms_key_ring.signing[0].location == "europe-west2" && google_kms_crypto_key.signing[0].name == "evidence" && length(google_kms_crypto_key_version.signing) == 1
+    error_message = "Ring, key and version must have the names in signing.kms."
+  }
+  assert {
+    condition     = google_kms_crypto_key.signing[0].purpose == "ASYMMETRIC_SIGN" && one(google_kms_crypto_key.signing[0].version_template).algorithm == "EC_SIGN_P256_SHA256"
+    error_message = "It must sign as the function does."
+  }
+  assert {
+    condition     = startswith(output.public_key, "-----BEGIN PUBLIC KEY-----") && output.signing_key_version == "projects/acme-ci/locations/europe-west2/keyRings/promotion/cryptoKeys/evidence/cryptoKeyVersions/1"
+    error_message = "The public key must be put out."
+  }
+}
