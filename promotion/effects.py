@@ -13,7 +13,7 @@ from datetime import datetime
 from promotion import events, gates, policy
 from promotion.announcement import is_announced, mark_announced
 from promotion.deadline import Deadline
-from promotion.errors import Contended, NotFound, RegistryRefused
+from promotion.errors import AccessDenied, Contended, NotFound, RegistryRefused
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
@@ -276,7 +276,7 @@ def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:
     destination, version = case.destination, case.promotion.version
     try:
         destination.put_manifest(image, version)
-    except RegistryRefused:
+    except (AccessDenied, RegistryRefused):
         # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
         if destination.resolve(version) is None:
             raise

@@ -11,7 +11,7 @@ PromotionError
 │   ├── TagMoved             a tag that names another digest than a person meant
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
-    ├── AccessDenied         401 or 403: rights can be granted while the message waits
+    ├── AccessDenied         401, 403, 405: rights can be granted while the message waits
     ├── Contended            another process does the same at this moment
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
@@ -71,7 +71,7 @@ class Retryable(PromotionError):
 
 
 class AccessDenied(Retryable):
-    """The registry answered 401 or 403."""
+    """The registry answered 401 or 403; or 405, as one does that is read-only for a while."""
 
 
 class Contended(Retryable):

@@ -1,4 +1,4 @@
-"""Versions of one line that are promoted at the same moment: one effect each, whoever comes first."""
+"""Versions of one line that are promoted at the same moment: one effect for each of them."""
 
 from __future__ import annotations
 
