@@ -208,6 +208,8 @@ SCENARIOS = (
     _scenario("full-507", "no room: 507", for_a_while(_NO_ROOM)),
     _scenario("full-500", "no room: 500", for_a_while(_NO_ROOM_AT_ALL)),
     _scenario(
-        "full-413", "no room for blobs: 413", for_a_while(_TOO_LARGE, "PUT", _UPLOADS, "413")
+        "full-413",
+        "no room: 413",
+        for_a_while(_ROOM_FOR_NO_BLOB, "PUT", _UPLOADS, aside="413"),
     ),
 )
