@@ -28,7 +28,7 @@ from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Faults, Scenario
 from tests.chaos.stock import PutAside
 
-_SOME = ("mounted", "streamed", "index", "referrers", "failed", "garbled")
+_SOME = ("mounted", "index", "referrers", "failed", "garbled")
 _WRITES = "POST|PUT|PATCH"
 _MANIFESTS, _BLOBS, _UPLOADS = "/manifests/", "/blobs/sha256", "/blobs/uploads/"
 _SOMEBODY_ELSE = "sha256:" + "0" * 64
@@ -83,7 +83,7 @@ def storm(status: int, seconds: float | None, as_date: bool = False) -> Faults:
     """Everything is too much for a while."""
 
     def rules(course: Course, _: Proxy) -> Iterable[Rule]:
-        times = 60 if course.scale.long else 10
+        times = 60 if course.scale.long else 6
         answer = throttled(status, seconds, as_date=as_date)
         yield Rule(answer, first=course.random.randrange(1, 20), times=times)
 
