@@ -73,7 +73,7 @@ class Life:
             yield f"it entered extended-test with {events}"
         left: datetime | None = None
         while self._now < _LAST:
-            self._now += timedelta(minutes=self._random.randrange(1, 180))
+            self._now += timedelta(minutes=self._random.randrange(1, 360))
             events = self._look(_JUMP_BACK if left and self._random.random() < 0.3 else None)
             if events:
                 yield from _judged(events, began, self._now, left)

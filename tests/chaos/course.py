@@ -19,7 +19,7 @@ from tests.chaos.stock import Fate, Placed, Promoted, Stock
 from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
-_POLL = 0.05
+_POLL = 0.1
 
 
 class NotSettled(Exception):

@@ -16,7 +16,7 @@ from promotion.registry.manifest import MANIFEST_TYPES
 from promotion.registry.reference import digest_of
 from tests.chaos.stock import VERSION, Placed, Repositories
 
-_PAUSE = 0.01
+_PAUSE = 0.05
 _ACCEPT = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _FOUND, _ABSENT = 200, 404
 

@@ -91,7 +91,7 @@ SCENARIOS = (
     Scenario(
         "rivals",
         "somebody else moves or deletes tags, at the source or the destination",
-        (4, 60),
+        (2, 60),
         Arrangement(PROMOTIONS, one_of=True),
         rivalry,
     ),
