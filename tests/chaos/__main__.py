@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MissingPart, ServiceFailed) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return int(any(outcome.violations for outcome in outcomes))
 
 
