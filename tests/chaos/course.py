@@ -10,7 +10,7 @@ from random import Random
 import urllib3
 
 from bench.proxy import Proxy
-from dev.pubsub import PubSubError
+from dev.pubsub import PubSubError, Received
 from dev.stack import DEAD_LETTERS, EVENTS, RESULTS
 from tests.chaos.oracle import Oracle, Seen, images_of
 from tests.chaos.reader import Reader
@@ -20,10 +20,6 @@ from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
 _POLL = 0.1
-
-
-class NotSettled(Exception):
-    """Messages have had no effect in time."""
 
 
 class Course:
@@ -36,11 +32,16 @@ class Course:
         kinds: Of the messages.
         seen: What has come out of the topics so far.
         injected: Faults that no proxy has counted.
-        delivered: Deliveries that no doorway has counted.
     """
 
     def __init__(
-        self, scene: World, random: Random, scale: Scale, kinds: Sequence[str], stock: Stock
+        self,
+        scene: World,
+        random: Random,
+        scale: Scale,
+        kinds: Sequence[str],
+        stock: Stock,
+        told: set[tuple[str, bytes]],
     ) -> None:
         self.world = scene
         self.random = random
@@ -50,6 +51,7 @@ class Course:
         self.messages = stock.messages(kinds)
         self.seen = Seen()
         self.injected = 0
+        self._told = told
 
     @property
     def near(self) -> Proxy:
@@ -83,8 +85,9 @@ class Course:
         return all(self.seen.about(message) for message in self.messages)
 
     def look(self) -> None:
-        """Take what has come out of the topics."""
-        self.seen.events += self.world.pubsub.pull(EVENTS, timeout=0)
+        """Take what has come out of the topics, but for late repeats of earlier rounds' events."""
+        events = self.world.pubsub.pull(EVENTS, timeout=0)
+        self.seen.events += [each for each in events if _identity(each) not in self._told]
         self.seen.letters += self.world.pubsub.pull(DEAD_LETTERS, timeout=0)
 
     def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
@@ -107,13 +110,15 @@ def play(scenario: Scenario, shared: Parts, seed: int, scale: Scale) -> Outcome:
         return scenario.play(shared, seed, scale)
     began = time.monotonic()
     violations: list[str] = []
+    told: set[tuple[str, bytes]] = set()
     messages = faults = 0
     with world(shared, f"{scenario.name}-{seed}", scenario.arrangement) as scene:
         with Reader(shared.repository, scene.store) as reader:
             for number in range(scale.rounds):
-                course = _arranged(scenario, scene, seed, scale, number)
+                course = _arranged(scenario, scene, seed, scale, number, told)
                 reader.watch([image for image in course.images if _may_be_promoted(course, image)])
                 found = _round(scenario, course)
+                told.update(map(_identity, course.seen.events))
                 reader.watch([])
                 violations += [f"round {number}: {each}" for each in found]
                 messages += len(course.messages)
@@ -135,7 +140,14 @@ def play(scenario: Scenario, shared: Parts, seed: int, scale: Scale) -> Outcome:
     )
 
 
-def _arranged(scenario: Scenario, scene: World, seed: int, scale: Scale, number: int) -> Course:
+def _arranged(
+    scenario: Scenario,
+    scene: World,
+    seed: int,
+    scale: Scale,
+    number: int,
+    told: set[tuple[str, bytes]],
+) -> Course:
     random = Random(f"{scenario.name} {seed} {number}")
     arrangement = scenario.arrangement
     kinds = arrangement.kinds
@@ -143,7 +155,7 @@ def _arranged(scenario: Scenario, scene: World, seed: int, scale: Scale, number:
         kinds = [kinds[number % len(kinds)]]
     prefix = f"{scenario.name}-{seed}-{number}-"
     stock = Stock(prefix, random, scene.parts.repository, scene.parts.hosts)
-    return Course(scene, random, scale, kinds, stock)
+    return Course(scene, random, scale, kinds, stock, told)
 
 
 def _round(scenario: Scenario, course: Course) -> list[str]:
@@ -186,6 +198,10 @@ def _may_be_promoted(course: Course, image: Placed) -> bool:
         for message in course.messages
         for fate in message.fates
     )
+
+
+def _identity(event: Received) -> tuple[str, bytes]:
+    return event.attributes.get("ce-id", ""), event.data
 
 
 def _spoilt(course: Course) -> int:

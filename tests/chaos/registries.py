@@ -83,7 +83,7 @@ def storm(status: int, seconds: float | None, as_date: bool = False) -> Faults:
     """Everything is too much for a while."""
 
     def rules(course: Course, _: Proxy) -> Iterable[Rule]:
-        times = 60 if course.scale.long else 6
+        times = 20 if course.scale.long else 6
         answer = throttled(status, seconds, as_date=as_date)
         yield Rule(answer, first=course.random.randrange(1, 20), times=times)
 
@@ -141,6 +141,21 @@ def lost_uploads(course: Course, _: Proxy) -> Iterable[Rule]:
     yield from scattered(course.random, 6, lambda _: gone, "PUT|PATCH", _UPLOADS, 12)
 
 
+def everything(course: Course, proxy: Proxy) -> Iterable[Rule]:
+    """Whatever can go wrong with a request or two, all at once."""
+    for faults in (
+        resets,
+        wrong_digests,
+        wrong_lengths,
+        truncated_manifests,
+        unauthorised,
+        lost_uploads,
+    ):
+        yield from course.random.sample(list(faults(course, proxy)), 4)
+    for status in (429, 503):
+        yield from scattered(course.random, 3, partial(_throttled, status))
+
+
 def for_a_while(answer: Answer, method: str = _WRITES, path: str = "", aside: str = "") -> Faults:
     """Every write is refused until somebody sees to it.
 
@@ -161,6 +176,10 @@ def for_a_while(answer: Answer, method: str = _WRITES, path: str = "", aside: st
         course.pause(*((10.0, 20.0) if course.scale.long else (0.5, 1.5)))
 
     return play
+
+
+def _throttled(status: int, _: Random) -> Answer:
+    return throttled(status, 1)
 
 
 def _unauthorised(challenge: str, _: Random) -> Answer:
@@ -191,6 +210,7 @@ def _scenario(
 
 
 SCENARIOS = (
+    _scenario("everything", "all of what follows, at single requests", injecting(everything)),
     _scenario("refused", "registries refuse connections now and then", refused),
     _scenario("resets", "connections are reset in bodies, both ways", injecting(resets)),
     _scenario("storm-429", "429 in a row, with Retry-After", storm(429, 1)),
