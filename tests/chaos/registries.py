@@ -210,7 +210,11 @@ def _scenario(
 
 
 SCENARIOS = (
-    _scenario("everything", "all of what follows, at single requests", injecting(everything)),
+    _scenario(
+        "everything",
+        "all kinds of faults of registries, each at a few requests",
+        injecting(everything),
+    ),
     _scenario("refused", "registries refuse connections now and then", refused),
     _scenario("resets", "connections are reset in bodies, both ways", injecting(resets)),
     _scenario("storm-429", "429 in a row, with Retry-After", storm(429, 1)),

@@ -16,7 +16,7 @@ from dev import images
 from dev.anonymous import anonymous_transport
 from dev.pubsub import Received
 from dev.registry import EmbeddedRegistry
-from dev.stack import signed, three_stages
+from dev.stack import ROOT, signed, three_stages
 from promotion import configuration, messages
 from promotion.delivery import Message as Delivered
 from promotion.evidence.store import EvidenceStore
@@ -25,6 +25,7 @@ from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
+from tests.chaos.catalogue import SCENARIOS
 from tests.chaos.gate import Gate
 from tests.chaos.oracle import Oracle, Seen
 from tests.chaos.reader import Reader
@@ -214,3 +215,10 @@ def test_a_gate_that_is_shut() -> None:
                 accepted.sendall(b"x")
                 assert again.recv(1) == b"x"
                 accepted.close()
+
+
+def test_every_scenario_is_explained() -> None:
+    """The page about reliability says of each scenario what goes wrong in it."""
+    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    for scenario in SCENARIOS.values():
+        assert f"| `{scenario.name}` | {scenario.summary} |" in page
