@@ -15,7 +15,7 @@ from dev.stack import DEAD_LETTERS, EVENTS, RESULTS
 from tests.chaos.oracle import Oracle, Seen, images_of
 from tests.chaos.reader import Reader
 from tests.chaos.scenario import Outcome, Scale, Scenario
-from tests.chaos.stock import Fate, Placed, Promoted, Stock
+from tests.chaos.stock import Fate, Placed, Stock
 from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
@@ -65,7 +65,7 @@ class Course:
 
     @property
     def images(self) -> list[Placed]:
-        """What the messages are about."""
+        """What the messages are about, if it is there."""
         return [image for message in self.messages for image in images_of(message)]
 
     def publish(self) -> None:
@@ -109,95 +109,87 @@ def play(scenario: Scenario, shared: Parts, seed: int, scale: Scale) -> Outcome:
     if scenario.play:
         return scenario.play(shared, seed, scale)
     began = time.monotonic()
-    violations: list[str] = []
-    told: set[tuple[str, bytes]] = set()
-    messages = faults = 0
     with world(shared, f"{scenario.name}-{seed}", scenario.arrangement) as scene:
         with Reader(shared.repository, scene.store) as reader:
+            rounds = _Rounds(scenario, scene, reader, seed, scale)
             for number in range(scale.rounds):
-                course = _arranged(scenario, scene, seed, scale, number, told)
-                reader.watch([image for image in course.images if _may_be_promoted(course, image)])
-                found = _round(scenario, course)
-                told.update(map(_identity, course.seen.events))
-                reader.watch([])
-                violations += [f"round {number}: {each}" for each in found]
-                messages += len(course.messages)
-                faults += course.injected + _spoilt(course)
-                shared.heal()
-        violations += dict.fromkeys(reader.violations)
-        deliveries = scene.deliveries()
-        faults += scene.gate.slammed
-    seconds = time.monotonic() - began
-    return Outcome(
-        scenario.name,
-        seed,
-        scale.rounds,
-        messages,
-        deliveries,
-        faults,
-        seconds,
-        tuple(violations),
-    )
+                rounds.play(number)
+        return Outcome(
+            scenario.name,
+            seed,
+            scale.rounds,
+            rounds.messages,
+            scene.deliveries(),
+            rounds.faults + scene.gate.slammed,
+            time.monotonic() - began,
+            (*rounds.violations, *dict.fromkeys(reader.violations)),
+        )
 
 
-def _arranged(
-    scenario: Scenario,
-    scene: World,
-    seed: int,
-    scale: Scale,
-    number: int,
-    told: set[tuple[str, bytes]],
-) -> Course:
-    random = Random(f"{scenario.name} {seed} {number}")
-    arrangement = scenario.arrangement
-    kinds = arrangement.kinds
-    if arrangement.one_of:
-        kinds = [kinds[number % len(kinds)]]
-    prefix = f"{scenario.name}-{seed}-{number}-"
-    stock = Stock(prefix, random, scene.parts.repository, scene.parts.hosts)
-    return Course(scene, random, scale, kinds, stock, told)
+class _Rounds:
+    """The rounds of a scenario, and what they have come to so far."""
 
+    def __init__(
+        self, scenario: Scenario, scene: World, reader: Reader, seed: int, scale: Scale
+    ) -> None:
+        self.messages = 0
+        self.faults = 0
+        self.violations: list[str] = []
+        self._scenario = scenario
+        self._arrangement = scenario.arrangement
+        self._scene = scene
+        self._reader = reader
+        self._seed = seed
+        self._scale = scale
+        self._told: set[tuple[str, bytes]] = set()
+        self._oracle = Oracle(
+            scene.parts.repository, scene.store, forgotten=scenario.arrangement.forgotten
+        )
 
-def _round(scenario: Scenario, course: Course) -> list[str]:
-    """Let things go wrong, end that, and judge what is there when all is quiet."""
-    scene = course.world
-    before = scene.deliveries(200)
-    try:
-        scenario.faults(course)
-    finally:
-        for registry in (scene.parts.near, scene.parts.far):
-            registry.proxy.heal()
-        scene.gate.open()
-    forgotten = scenario.arrangement.forgotten
-    oracle = Oracle(scene.parts.repository, scene.store, forgotten=forgotten)
-    if not course.until(lambda: _is_over(course, before, oracle, scenario)):
-        return [
-            f"not settled after {PATIENCE:g} s",
-            *oracle.violations(course.messages, course.seen),
-        ]
-    course.look()
-    return oracle.violations(course.messages, course.seen)
+    def play(self, number: int) -> None:
+        """Let things go wrong, end that, and judge what is there when all is quiet."""
+        course = self._arranged(number)
+        self._reader.watch(course.images)
+        acknowledged = self._scene.deliveries(200)
+        try:
+            self._scenario.faults(course)
+        finally:
+            self._end_faults()
+        if not course.until(lambda: self._is_over(course, acknowledged)):
+            self.violations.append(f"round {number}: not settled after {PATIENCE:g} s")
+        course.look()
+        found = self._oracle.violations(course.messages, course.seen)
+        self._reader.watch([])
+        self.violations += [f"round {number}: {each}" for each in found]
+        self.messages += len(course.messages)
+        self.faults += course.injected + _spoilt(course)
+        self._told.update(map(_identity, course.seen.events))
+        self._scene.parts.forget()
 
+    def _arranged(self, number: int) -> Course:
+        random = Random(f"{self._scenario.name} {self._seed} {number}")
+        kinds = self._arrangement.kinds
+        if self._arrangement.one_of:
+            kinds = [kinds[number % len(kinds)]]
+        prefix = f"{self._scenario.name}-{self._seed}-{number}-"
+        parts = self._scene.parts
+        stock = Stock(prefix, random, parts.repository, parts.hosts)
+        return Course(self._scene, random, self._scale, kinds, stock, self._told)
 
-def _is_over(course: Course, before: int, oracle: Oracle, scenario: Scenario) -> bool:
-    """Whether each message has had its effect, and has been acknowledged."""
-    try:
-        settled = course.is_settled()
-    except (PubSubError, urllib3.exceptions.HTTPError):
-        return False
-    if scenario.arrangement.forgotten:
-        return not oracle.violations(course.messages, course.seen)
-    acknowledged = course.world.deliveries(200) - before
-    pushed = scenario.arrangement.pushed
-    return settled and (not pushed or acknowledged >= len(course.messages))
+    def _end_faults(self) -> None:
+        self._scene.parts.heal()
+        self._scene.gate.open()
 
-
-def _may_be_promoted(course: Course, image: Placed) -> bool:
-    return any(
-        isinstance(fate, Promoted) and fate.image is image
-        for message in course.messages
-        for fate in message.fates
-    )
+    def _is_over(self, course: Course, acknowledged: int) -> bool:
+        """Whether each message has had its effect, and has been acknowledged."""
+        try:
+            settled = course.is_settled()
+        except (PubSubError, urllib3.exceptions.HTTPError):
+            return False
+        if self._arrangement.forgotten:
+            return not self._oracle.violations(course.messages, course.seen)
+        acknowledged = self._scene.deliveries(200) - acknowledged
+        return settled and (not self._arrangement.pushed or acknowledged >= len(course.messages))
 
 
 def _identity(event: Received) -> tuple[str, bytes]:

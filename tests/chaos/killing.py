@@ -55,7 +55,7 @@ SCENARIOS = (
     Scenario(
         "killed",
         "kill -9 of the function at a random request of a promotion, then a restart",
-        (2, 200),
+        (3, 200),
         Arrangement(PROMOTIONS, one_of=True),
         killed,
     ),

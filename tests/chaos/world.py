@@ -71,9 +71,13 @@ class Parts:
         return {FAST_FEEDBACK: near, EXTENDED_TEST: near, PROD: far}
 
     def heal(self) -> None:
-        """Let nothing go wrong any more, and forget what did."""
+        """Let nothing go wrong any more."""
         for registry in (self.near, self.far):
             registry.proxy.heal()
+
+    def forget(self) -> None:
+        """Begin to count anew what goes wrong."""
+        for registry in (self.near, self.far):
             registry.proxy.forget()
 
 
