@@ -129,6 +129,10 @@ bench-cli: $(VENV)/runtime ## Measure the command from start to end beside skope
 bench-evaluate: $(VENV)/runtime ## Measure what it takes to find the few images that wait among many
 	@$(BIN)/python -m bench.waiting
 
+.PHONY: chaos
+chaos: $(VENV)/development parts ## Let things go wrong, for an hour: SCENARIO=… SEED=… ROUNDS=…
+	@$(BIN)/python -m tests.chaos $(SCENARIO) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),0)
+
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing
 	@dev/install-parts

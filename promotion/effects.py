@@ -73,6 +73,20 @@ class Effects:
         """Get ready in the background: something may have to be announced soon."""
         self._topic.prepare()
 
+    def settled(self, case: Case, judgement: Judgement) -> Judgement:
+        """The judgement, made again if a twin may have changed what it rests on.
+
+        Another delivery may be about to set the version that this one finds the next stage ahead
+        of. It is waited for: what is promoted is not denied as well.
+
+        Raises:
+            Retryable: A registry failed, or the twin takes longer than there is time.
+        """
+        if not judgement.is_behind:
+            return judgement
+        with self._turns.turn(str(case.promotion.destination)):
+            return judge_again(case, judgement, self._store, self._now())
+
     def promote(self, case: Case, judgement: Judgement, attachments: AllAttachments) -> Verdict:
         """Copy the image, record why, and set its tag, if nothing speaks against it by then."""
         image = judgement.subject

@@ -14,7 +14,7 @@ PromotionError
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
 │       └── BeyondLimit      more of something than is ever read (docs/limits.md)
 └── Retryable                nothing is acknowledged: Pub/Sub delivers again, with back-off
-    ├── AccessDenied         401 or 403: rights can be granted while the message waits
+    ├── AccessDenied         401, 403, 405: rights can be granted while the message waits
     ├── Contended            another process does the same at this moment
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
@@ -86,7 +86,7 @@ class Retryable(PromotionError):
 
 
 class AccessDenied(Retryable):
-    """The registry answered 401 or 403."""
+    """The registry answered 401 or 403; or 405, as one does that is read-only for a while."""
 
 
 class Contended(Retryable):

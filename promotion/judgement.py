@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import msgspec
-
 from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import EvidenceMissing
@@ -207,6 +205,11 @@ class Judgement:
     standing: Standing
     subject: Manifest | None
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is denied because the next stage is ahead of the version."""
+        return any(each.code == "superseded" for each in self.verdict.reasons)
+
 
 def can_leave(case: Case, store: EvidenceStore, stated: Digest | None, now: datetime) -> bool:
     """Whether the image is in its stage and waits for no statement; the next stage is not asked.
@@ -236,8 +239,7 @@ def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
         Retryable: A registry failed.
     """
     promotion = case.promotion
-    ordered = gates.looks_at_versions(case.gate, promotion)
-    versions = parallel.start(case.destination.tags) if ordered else None
+    versions = parallel.start(partial(_versions, case))
     at_destination = parallel.start(partial(case.destination.resolve, promotion.version))
     at_source = parallel.start(partial(case.source.resolve, promotion.version))
     subject = parallel.start(partial(case.source.find, promotion.digest))
@@ -245,23 +247,31 @@ def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
     standing = Standing(
         at_source.result(),
         at_destination.result(),
-        tuple(versions.result()) if versions else (),
+        versions.result(),
     )
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, subject.result())
 
 
 def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: datetime) -> Judgement:
-    """Judge once more what may have changed meanwhile: the evidence, and the destination's tag.
+    """Judge once more what may have changed meanwhile: the evidence, and the destination's tags.
 
     Raises:
         Retryable: A registry failed.
     """
+    versions = parallel.start(partial(_versions, case))
     at_destination = parallel.start(partial(case.destination.resolve, case.promotion.version))
     evidence, known = _stated(case, store)
-    standing = msgspec.structs.replace(before.standing, destination=at_destination.result())
+    standing = Standing(before.standing.source, at_destination.result(), versions.result())
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, before.subject)
+
+
+def _versions(case: Case) -> tuple[str, ...]:
+    """The versions that the next stage has, where they matter."""
+    if not gates.looks_at_versions(case.gate, case.promotion):
+        return ()
+    return tuple(case.destination.tags())
 
 
 def _stated(case: Case, store: EvidenceStore) -> tuple[Evidence, Evidence]:

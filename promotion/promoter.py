@@ -209,7 +209,7 @@ class Promoter:
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
-            judgement = judge(case, self._store, self._now())
+            judgement = self._effects.settled(case, judge(case, self._store, self._now()))
             check_counted(occasion.stated, judgement.evidence)
             if judgement.standing.source is None:
                 if occasion.published_at is None:

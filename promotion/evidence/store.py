@@ -18,6 +18,7 @@ from itertools import islice
 from promotion import dsse
 from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
 from promotion.errors import (
+    AccessDenied,
     ContentMismatch,
     EvidenceMissing,
     NotFound,
@@ -264,7 +265,7 @@ def _tag(repository: RepositoryClient, manifest: Manifest, tag: str) -> None:
         return
     try:
         repository.put_manifest(manifest, tag)
-    except RegistryRefused:
+    except (AccessDenied, RegistryRefused):
         # Somebody else may have set it meanwhile.
         if repository.resolve(tag) != manifest.digest:
             raise

@@ -57,6 +57,11 @@ def refusal(host: str, attempted: str, answer: urllib3.BaseHTTPResponse) -> Prom
             " and to write the destination (on Artifact Registry: roles/artifactregistry.reader"
             " and roles/artifactregistry.writer)"
         )
+    if answer.status == 405:
+        return AccessDenied(
+            f"{text}; a registry answers so while it is read-only, for maintenance perhaps: let it"
+            " take writes again"
+        )
     if answer.status in (408, 429) or answer.status >= 500 or codes & _MOMENTARY:
         return RegistryUnavailable(f"{text}; it will be tried again", retry_after(answer.headers))
     if codes & _DAMAGED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promotion.errors import NotFound, RegistryRefused
+from promotion.errors import AccessDenied, NotFound, RegistryRefused
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference
@@ -13,12 +13,12 @@ def set_tag(repository: RepositoryClient, image: Manifest, tag: str) -> Digest:
 
     Raises:
         NotFound: It was deleted at once.
-        RegistryRefused: Not because another writer has set it first.
+        AccessDenied, RegistryRefused: Not because another writer has set it first.
         Retryable: The registry failed.
     """
     try:
         repository.put_manifest(image, tag)
-    except RegistryRefused:
+    except (AccessDenied, RegistryRefused):
         # Where tags are immutable, this is how a lost race shows; a twin's tag is as good as ours.
         if repository.resolve(tag) is None:
             raise

@@ -53,7 +53,8 @@ def client(server: ScriptedServer, transport: Transport) -> RepositoryClient:
         (500, RegistryUnavailable, Retryable, "tried again"),
         (503, RegistryUnavailable, Retryable, "tried again"),
         (400, RegistryRefused, Permanent, ""),
-        (405, RegistryRefused, Permanent, ""),
+        (405, AccessDenied, Retryable, "read-only"),
+        (413, RegistryRefused, Permanent, ""),
     ],
 )
 def test_a_refusal_says_what_was_attempted_what_was_answered_and_what_to_do(

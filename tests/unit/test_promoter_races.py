@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from promotion.errors import Contended
+from promotion.errors import AccessDenied, Contended, PromotionError, RegistryRefused
 from promotion.events import PROMOTED, Event
 from promotion.evidence.attested import Evidence
 from promotion.evidence.kinds import Said
@@ -21,8 +21,9 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest
 from tests.unit.promoting import promoter
-from tests.unit.shop import PUBLISHED, Shop, kinds
+from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 
+REFUSALS = [AccessDenied("403"), RegistryRefused("400")]
 EARLY, LATE = PUBLISHED, PUBLISHED + timedelta(seconds=1)
 PATIENCE = 30
 
@@ -122,3 +123,49 @@ def test_if_all_have_seen_all_the_next_delivery_announces(
     (event,) = shop.handle(result)
     assert json.loads(event.data)["timestamp"] == "2026-01-31T12:00:00Z"
     assert shop.handle(result) == []
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize(
+    ("first", "seen"), [("twin", ["suite-succeeded"]), ("rival", ["tag-conflict"])]
+)
+def test_a_tag_that_is_refused_because_it_is_there(
+    refusal: PromotionError,
+    first: str,
+    seen: list[str],
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a tag cannot be set again, a twin's is as good as ours, and a rival's is a conflict."""
+    image = shop.push()
+    rival = shop.push(stage="extended-test", content=b"rival", tag="other")
+    put = RepositoryClient.put_manifest
+
+    def refuse(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> bool:
+        if tag != "1.0":
+            return put(repository, manifest, tag)
+        put(repository, image if first == "twin" else rival, tag)
+        raise refusal
+
+    monkeypatch.setattr(RepositoryClient, "put_manifest", refuse)
+    (event,) = shop.handle(shop.result(image.digest))
+    assert codes(event) == seen
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_tag_that_is_refused_and_not_there(
+    refusal: PromotionError, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it was refused for another reason, and nothing is said of it."""
+    image = shop.push()
+    put = RepositoryClient.put_manifest
+
+    def refuse(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> bool:
+        if tag == "1.0":
+            raise refusal
+        return put(repository, manifest, tag)
+
+    monkeypatch.setattr(RepositoryClient, "put_manifest", refuse)
+    with pytest.raises(type(refusal)):
+        shop.handle(shop.result(image.digest))
+    assert shop.topic.events == []

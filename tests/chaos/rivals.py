@@ -1,0 +1,98 @@
+"""Somebody else deletes or moves tags, at the source or at the destination, during the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bench.faults import Hold, Rule
+from dev import images
+from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
+from tests.chaos.course import Course
+from tests.chaos.scenario import Arrangement, Scenario
+from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Placed, Promoted
+from tests.unit.attached import delete
+
+_SOON = 30.0
+_REQUESTS = 60
+
+
+def rivalry(course: Course) -> None:
+    """Hold the promotion at some request, and let somebody else act before it goes on."""
+    (image,) = course.images
+    act = course.random.choice(ACTS)
+    fates = (
+        Promoted(image, tag_stays=False),
+        Denied(image, "tag-moved"),
+        Denied(image, "tag-conflict"),
+    )
+    course.messages = [replace(course.messages[0], fates=fates)]
+    name = course.stock.prefix
+    here = course.near if course.random.random() < 0.5 else course.far
+    fault = Hold(name, done=course.random.random() < 0.5)
+    here.inject(Rule(fault, first=course.random.randrange(1, _REQUESTS)))
+    course.publish()
+    course.until(lambda: any(each.fault for each in here.exchanges()) or course.is_settled(), _SOON)
+    act(course, image)
+    course.injected += 1
+    here.release(name)
+
+
+def move_source(course: Course, image: Placed) -> None:
+    """The version names another image in its stage."""
+    _set_rival(course, _source(course, image))
+
+
+def move_destination(course: Course, image: Placed) -> None:
+    """The version names another image in the next stage, before or after the promotion."""
+    _set_rival(course, _destination(course, image))
+
+
+def delete_source(course: Course, image: Placed) -> None:
+    """The image goes away for a moment, and is pushed again."""
+    source = _source(course, image)
+    manifest = source.manifest(image.digest)
+    delete(source, manifest)
+    course.pause(0.2, 2.0)
+    source.put_manifest(manifest, VERSION)
+
+
+def delete_destination(course: Course, image: Placed) -> None:
+    """What is there of the image in the next stage is deleted, if anything is."""
+    destination = _destination(course, image)
+    manifest = destination.find(image.digest)
+    if manifest:
+        delete(destination, manifest)
+
+
+ACTS: tuple[Callable[[Course, Placed], None], ...] = (
+    move_source,
+    move_destination,
+    delete_source,
+    delete_destination,
+)
+
+
+def _set_rival(course: Course, repository: RepositoryClient) -> Manifest:
+    layer = images.layer({"rival": course.random.randbytes(1_000)})
+    return images.push_image(repository, [layer], VERSION)
+
+
+def _source(course: Course, image: Placed) -> RepositoryClient:
+    return course.world.parts.repository(image.stage, image.name)
+
+
+def _destination(course: Course, image: Placed) -> RepositoryClient:
+    return course.world.parts.repository(image.to_stage, image.name)
+
+
+SCENARIOS = (
+    Scenario(
+        "rivals",
+        "somebody else moves or deletes tags, at the source or the destination",
+        (2, 60),
+        Arrangement(PROMOTIONS, one_of=True),
+        rivalry,
+    ),
+)
