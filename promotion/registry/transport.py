@@ -185,7 +185,7 @@ class Transport:
         limit.await_quiet(request.deadline)
         began = time.monotonic()
         try:
-            answer, elsewhere = self._authorised(request)
+            answer, elsewhere, shown = self._authorised(request)
         except HTTPError as error:
             raise no_answer(request, error) from error
         if answer.status in request.accept:
@@ -195,7 +195,7 @@ class Transport:
             _hand_back(answer, request.deadline)
             raise _denied_elsewhere(request, answer.status, elsewhere)
         with reading(answer, request.deadline):
-            refused = refusal(request.host, request.attempted, answer)
+            refused = refusal(request.host, request.attempted, answer, shown)
         _hand_back(answer, request.deadline)
         if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
             limit.throttled(began, refused.retry_after or 0.0)
@@ -239,7 +239,8 @@ class Transport:
             # A redirect leads to a download that carries its own authorisation in its URL.
             is_elsewhere = True
             answer = self._send(request, url, {})
-        return _Answered(answer, urlsplit(url).netloc.rpartition("@")[2] if is_elsewhere else "")
+        elsewhere = urlsplit(url).netloc.rpartition("@")[2] if is_elsewhere else ""
+        return _Answered(answer, elsewhere, authorization or "")
 
     def _send(
         self, request: Request, url: str, authorization: Mapping[str, str]
@@ -249,10 +250,11 @@ class Transport:
 
 
 class _Answered(NamedTuple):
-    """An answer, and who gave it, if that was not the registry but whom it leads to."""
+    """An answer, who gave it, if that was not the registry but whom it leads to, and our header."""
 
     answer: urllib3.BaseHTTPResponse
     elsewhere: str
+    authorization: str
 
 
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}
@@ -281,8 +283,15 @@ def no_answer(request: Request, error: Exception, happened: str = "gave no answe
             f" ({error}); name its authority's file in SSL_CERT_FILE"
         )
     return RegistryUnavailable(
-        f"Could not {request.attempted}: {request.host} {happened} ({error})"
+        f"Could not {request.attempted}: {request.host} {happened} ({_said(error)})"
     )
+
+
+def _said(error: Exception) -> str:
+    from urllib3.exceptions import LocationValueError
+
+    # What cannot be parsed may be signed: its text would repeat that.
+    return "it leads to no URL" if isinstance(error, LocationValueError) else str(error)
 
 
 def _denied_elsewhere(request: Request, status: int, elsewhere: str) -> AccessDenied:
