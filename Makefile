@@ -52,19 +52,26 @@ test-3.13: ## Run the unit tests on Python 3.13, the deployed runtime, where it 
 	.venv-3.13/bin/pytest tests/unit
 
 .PHONY: lint
-lint: $(VENV)/development ## Check format, style, types, and that the locks and schemas are current
+lint: $(VENV)/development ## Check format, style, types, known vulnerabilities, and that locks are current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pip check
-	@$(MAKE) --no-print-directory check-requirements
+	@$(MAKE) --no-print-directory check-requirements audit
+
+.PHONY: audit
+audit: $(VENV)/runtime ## Ask for known vulnerabilities of what is locked; out of reach: say so, and go on
+	@$(MAKE) --no-print-directory .venv-audit/audit || \
+		{ echo "audit: pip-audit could not be installed: nothing was asked for"; exit 0; }; \
+	$(BIN)/python -m dev.audit .venv-audit/bin/pip-audit requirements.txt requirements-dev.txt
 
 .PHONY: check-requirements
 check-requirements: $(VENV)/development
-	@mkdir -p build && cp requirements.txt requirements-dev.txt build/
+	@mkdir -p build && cp requirements.txt requirements-dev.txt requirements-audit.txt build/
 	@$(LOCK) pyproject.toml -o build/requirements.txt
 	@$(LOCK) --group dev -c requirements.txt -o build/requirements-dev.txt
-	@for lock in requirements.txt requirements-dev.txt; do \
+	@$(LOCK) --group audit -o build/requirements-audit.txt
+	@for lock in requirements.txt requirements-dev.txt requirements-audit.txt; do \
 		diff -q $$lock build/$$lock > /dev/null || { echo "$$lock is not what pyproject.toml asks for: make requirements"; exit 1; }; \
 	done
 
@@ -92,9 +99,10 @@ format: $(VENV)/development ## Format the code and mend what can be mended by it
 	$(BIN)/ruff format .
 
 .PHONY: requirements
-requirements: $(VENV)/development ## Generate requirements.txt and requirements-dev.txt anew
+requirements: $(VENV)/development ## Generate requirements.txt and the locks of the tools anew
 	$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --upgrade --group audit -o requirements-audit.txt
 
 .PHONY: schemas
 schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
@@ -102,7 +110,7 @@ schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.13 .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-3.13 .venv-audit .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 # --- Virtual environments ------------------------------------------------------------------------
 
@@ -119,4 +127,10 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	@echo "installing the development tools into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.venv-audit/audit: requirements-audit.txt
+	@$(PYTHON) -m venv .venv-audit
+	@echo "installing pip-audit into .venv-audit …"
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
 	@touch $@
