@@ -87,6 +87,12 @@ bench-cold: $(VENV)/runtime ## Measure the cold start beside a bare Functions Fr
 bench-evaluate: $(VENV)/runtime ## Measure what it takes to find the few images that wait among many
 	@$(BIN)/python -m bench.waiting
 
+COUNT ?= 10000
+
+.PHONY: load
+load: $(VENV)/runtime parts ## Measure many messages on one instance and on four: COUNT=… (10000)
+	@$(BIN)/python -m bench.load --count $(COUNT)
+
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing
 	@dev/install-parts

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import urllib3
 from cryptography.hazmat.primitives import serialization
@@ -23,6 +19,7 @@ from promotion.events import DENIED, PROMOTED
 from promotion.keys import PrivateKey
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
+from tests.integration.pushing import pushed, result
 from tests.marked import Marked, command_lines, files_in
 
 _LAST_ATTEMPT = 100
@@ -33,21 +30,6 @@ _GOOGLES_PIPELINE = f"""\
       first: {{registry: {_GOOGLES}, promotes_to: second, gate: {{suites: [functional]}}}}
       second: {{registry: {_GOOGLES}}}
 """
-
-
-def _pushed(data: bytes) -> Mapping[str, Any]:
-    message = {
-        "data": base64.b64encode(data).decode(),
-        "messageId": "7",
-        "publishTime": datetime.now(UTC).isoformat(),
-    }
-    subscription = "projects/p/subscriptions/s"
-    return {"message": message, "subscription": subscription, "deliveryAttempt": _LAST_ATTEMPT}
-
-
-def _result(image: str, digest: str, outcome: str = "success") -> bytes:
-    content = {"image": image, "digest": digest, "suite": "functional", "outcome": outcome}
-    return json.dumps(content).encode()
 
 
 def _service_account(secrets: Marked) -> str:
@@ -77,11 +59,11 @@ def _deliver_all(
     good, bad = (images.push_image(place, [tag.encode()], tag=tag) for tag in ("1.0", "1.1"))
     transport.close()
     return [
-        http.request("POST", f"{function.url}/", json=_pushed(data)).status
+        http.request("POST", f"{function.url}/", json=pushed(data, _LAST_ATTEMPT)).status
         for data in (
-            _result(f"{place.repository}:1.0", good.digest),
-            _result(f"{place.repository}:1.1", bad.digest, "failure"),
-            _result(f"{_GOOGLES}/first/shop:1.0", good.digest),
+            result(f"{place.repository}:1.0", good.digest),
+            result(f"{place.repository}:1.1", bad.digest, "failure"),
+            result(f"{_GOOGLES}/first/shop:1.0", good.digest),
             b"not a result",
         )
     ]
