@@ -54,6 +54,7 @@ _AT_ONCE = 8
 _PUSHED_AT_ONCE = 4
 _PAUSE_SECONDS = 1.0
 _COUNTED = 20
+_LIMITED = 10
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ def _limited(limit: int, folder: Path) -> int:
     """Promote from a registry that allows so many requests a second; print how near it is kept."""
     with limited_registry(folder / "limited", limit) as registry, ExitStack() as running:
         place = Place(registry.host, "limited")
-        pushed = _push(place, limit, limit)
+        pushed = _push(place, _LIMITED, _LIMITED)
         configuration = folder / "limited.yaml"
         configuration.write_text(place.configuration(folder), encoding="utf-8")
         environment = {"PROMOTION_CONFIG": str(configuration), "LOG_LEVEL": "WARNING"}
