@@ -239,8 +239,12 @@ def _deliver(messages: Iterable[Message], urls: Sequence[str], at_once: int = _A
 
     began = time.perf_counter()
     with ThreadPoolExecutor(at_once * len(urls)) as publishers:
-        for each in [publishers.submit(publish, url) for url in list(urls) * at_once]:
-            each.result()
+        try:
+            for each in [publishers.submit(publish, url) for url in list(urls) * at_once]:
+                each.result()
+        finally:
+            # Whatever ends this early, no publisher goes on.
+            waiting = iter(())
     taken.wall = time.perf_counter() - began
     return taken
 
