@@ -77,20 +77,27 @@ fuzz: $(VENV)/development ## Fuzz all that reads what others write: SECONDS=600 
 	@SEED=$(or $(SEED),1) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 .PHONY: lint
-lint: $(VENV)/development ## Check format, style, types, and that the locks and schemas are current
+lint: $(VENV)/development ## Check format, style, types, known vulnerabilities, and that locks are current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pip check
-	@$(MAKE) --no-print-directory check-requirements
+	@$(MAKE) --no-print-directory check-requirements audit
 	@dev/check-terraform format
+
+.PHONY: audit
+audit: $(VENV)/runtime ## Ask for known vulnerabilities of what is locked; out of reach: say so, and go on
+	@$(MAKE) --no-print-directory .venv-audit/audit || \
+		{ echo "audit: pip-audit could not be installed: nothing was asked for"; exit 0; }; \
+	$(BIN)/python -m dev.audit .venv-audit/bin/pip-audit requirements.txt requirements-dev.txt
 
 .PHONY: check-requirements
 check-requirements: $(VENV)/development
-	@mkdir -p build && cp requirements.txt requirements-dev.txt build/
+	@mkdir -p build && cp requirements.txt requirements-dev.txt requirements-audit.txt build/
 	@$(LOCK) pyproject.toml -o build/requirements.txt
 	@$(LOCK) --group dev -c requirements.txt -o build/requirements-dev.txt
-	@for lock in requirements.txt requirements-dev.txt; do \
+	@$(LOCK) --group audit -o build/requirements-audit.txt
+	@for lock in requirements.txt requirements-dev.txt requirements-audit.txt; do \
 		diff -q $$lock build/$$lock > /dev/null || { echo "$$lock is not what pyproject.toml asks for: make requirements"; exit 1; }; \
 	done
 
@@ -132,6 +139,12 @@ bench-evaluate: $(VENV)/runtime ## Measure what it takes to find the few images 
 .PHONY: chaos
 chaos: $(VENV)/development parts ## Let things go wrong, for an hour: SCENARIO=… SEED=… ROUNDS=…
 	@$(BIN)/python -m tests.chaos $(SCENARIO) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),0)
+
+COUNT ?= 10000
+
+.PHONY: load
+load: $(VENV)/runtime parts ## Measure many messages on one instance and on four: COUNT=… (10000)
+	@$(BIN)/python -m bench.load --count $(COUNT)
 
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing
@@ -188,6 +201,7 @@ requirements: $(VENV)/development ## Generate the locks, requirements*.txt, anew
 	$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --upgrade requirements-checkov.in -o requirements-checkov.txt
+	$(LOCK) --upgrade --group audit -o requirements-audit.txt
 
 .PHONY: schemas
 schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
@@ -195,7 +209,7 @@ schemas: $(VENV)/runtime ## Generate the JSON Schemas anew from the types
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.13 .venv-checkov .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-3.13 .venv-checkov .venv-audit .dev build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -rf terraform/.terraform terraform/*/.terraform terraform/*/*/.terraform
 
 # --- Virtual environments ------------------------------------------------------------------------
@@ -213,4 +227,10 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	@echo "installing the development tools into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.venv-audit/audit: requirements-audit.txt
+	@$(PYTHON) -m venv .venv-audit
+	@echo "installing pip-audit into .venv-audit …"
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
 	@touch $@

@@ -34,7 +34,7 @@ def state(repository: RepositoryClient, said: Said, store: EvidenceStore) -> Dig
     Raises:
         Retryable: It could not be signed or written.
     """
-    stage = _stage(repository.repository)
+    stage = artifact(repository.repository)
     known = store.read(stage.digest, [repository])
     repository.put_blob(EMPTY)
     repository.put_manifest(stage, "stage")
@@ -49,7 +49,7 @@ def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
     Raises:
         Retryable: It could not be read.
     """
-    return store.read(_stage(repository.repository).digest, [repository])
+    return store.read(artifact(repository.repository).digest, [repository])
 
 
 def _tag(stated: Digest, known: Evidence, stage: Manifest, repository: RepositoryClient) -> None:
@@ -61,8 +61,8 @@ def _tag(stated: Digest, known: Evidence, stage: Manifest, repository: Repositor
                 repository.put_manifest(each.manifest, tag)
 
 
-def _stage(repository: Repository) -> Manifest:
-    """The artifact that stands for a stage."""
+def artifact(repository: Repository) -> Manifest:
+    """What stands for the stage whose ``promotion-control`` repository this is."""
     content = msgspec.json.encode(
         {
             "schemaVersion": 2,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 _EVENTARC_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
+_CLOCK_SKEW = timedelta(minutes=5)
 _TOPIC_IN_PATH = re.compile(r"projects/[^/]+/topics/[^/?]+")
 
 
@@ -37,6 +38,10 @@ class Message:
     subscription: str = ""
     topic: str = ""
     attempt: int = 0
+
+    def precedes(self, moment: datetime) -> bool:
+        """Whether it was published before a moment, by clocks that may be five minutes apart."""
+        return moment > self.published_at + _CLOCK_SKEW
 
 
 class _PushedMessage(msgspec.Struct, rename="camel"):

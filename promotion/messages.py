@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -32,7 +32,6 @@ REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
 
 _SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
 _RUNS = ("dev.cdevents.service.deployed.", "dev.cdevents.service.upgraded.")
-_CLOCK_SKEW = timedelta(minutes=5)
 
 
 class Outcome(StrEnum):
@@ -285,7 +284,7 @@ def _image(name: str, digest: str) -> tuple[Reference, Digest]:
 def _moment(field: str, written: datetime, message: Message) -> datetime:
     """When something was so; a moment that had not come when it was published is none."""
     moment = written.astimezone(UTC)
-    if moment > message.published_at + _CLOCK_SKEW:
+    if message.precedes(moment):
         raise BadMessage(
             f"Not a test result: {field}, {moment.isoformat()}, is more than 5 minutes after the"
             f" message was published, {message.published_at.isoformat()}"

@@ -101,7 +101,7 @@ def read_incident(content: Any, message: Message) -> Incident:
     """Read a notification of Cloud Monitoring's.
 
     Raises:
-        BadMessage: It is none.
+        BadMessage: It is none, or tells of a moment that had not come when it was published.
     """
     try:
         read = msgspec.convert(content, _Notification).incident
@@ -112,6 +112,11 @@ def read_incident(content: Any, message: Message) -> Incident:
             closed_at = datetime.fromtimestamp(read.ended_at, UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise BadMessage(f"Not a notification of an incident: {error}") from error
+    if message.precedes(max(started_at, closed_at)):
+        raise BadMessage(
+            "Not a notification of an incident: it tells of a moment more than 5 minutes after it"
+            f" was published, {message.published_at.isoformat()}"
+        )
     labels = read.policy_user_labels or _Labels()
     return Incident(
         incident=read.incident_id,

@@ -16,8 +16,7 @@ from promotion.registry.credentials import Credential, IdentityToken, Login
 
 # A keychain may ask its owner to unlock it.
 _SECONDS = 60
-_LONGEST_COMPLAINT = 200
-_NOT_FOUND = "credentials not found"
+_NOT_FOUND = b"credentials not found"
 
 
 class _Found(msgspec.Struct, rename="pascal"):
@@ -68,10 +67,10 @@ def _output(program: str, server: str) -> bytes | None:
         raise AccessDenied(f"{program} could not be started: {error}") from error
     if ended.returncode == 0:
         return ended.stdout
-    complaint = (ended.stdout or ended.stderr).decode(errors="replace").strip()
-    if _NOT_FOUND in complaint:
+    if _NOT_FOUND in ended.stdout + ended.stderr:
         return None
+    # What it wrote before it failed may hold a secret.
     raise AccessDenied(
-        f"{program} failed for {server} with status {ended.returncode}:"
-        f" {complaint[:_LONGEST_COMPLAINT]}"
+        f"{program} failed for {server} with status {ended.returncode}; to see why, run:"
+        f" echo {server} | {program} get"
     )

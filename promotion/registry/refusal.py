@@ -14,6 +14,7 @@ from promotion.errors import (
     RegistryRefused,
     RegistryUnavailable,
 )
+from promotion.registry.concealed import concealed
 from promotion.registry.retry import retry_after
 
 if TYPE_CHECKING:
@@ -39,16 +40,20 @@ class _Errors(msgspec.Struct):
     errors: list[_Error] = []
 
 
-def refusal(host: str, attempted: str, answer: urllib3.BaseHTTPResponse) -> PromotionError:
+def refusal(
+    host: str, attempted: str, answer: urllib3.BaseHTTPResponse, authorization: str = ""
+) -> PromotionError:
     """The error that an answer stands for.
 
     Args:
         host: Who answered.
         attempted: What the request was for, in words that complete "Could not …".
         answer: What was answered; its body is read.
+        authorization: The header that was sent, which the text does not repeat.
     """
     errors = _errors(answer)
     said = "".join(f" {error.code}: {error.message}" for error in errors[:3])
+    said = concealed(said, authorization)
     text = f"Could not {attempted}: {host} answered {answer.status}{said}"
     codes = {error.code for error in errors}
     if answer.status in (401, 403):

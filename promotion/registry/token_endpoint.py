@@ -18,6 +18,7 @@ import msgspec
 
 from promotion.errors import AccessDenied, PromotionError, RegistryUnavailable
 from promotion.registry.challenge import Challenge
+from promotion.registry.concealed import concealed
 from promotion.registry.credentials import Credential, IdentityToken, Login, Token, secret_of
 from promotion.registry.fetch import Answer, Fetch
 from promotion.registry.retry import retry_after
@@ -175,6 +176,12 @@ def _explanation(content: bytes, credential: Credential | None) -> str:
     texts = [*errors, said.error, said.error_description, said.details]
     text = " ".join(" ".join(filter(None, texts)).split())
     # Nothing keeps an endpoint from repeating what it was shown.
-    if credential and (secret := secret_of(credential)):
-        text = text.replace(secret, "…")
+    text = concealed(text, _shown(credential) if credential else "")
     return f" {text[:_LONGEST_EXPLANATION]}" if text else ""
+
+
+def _shown(credential: Credential) -> str:
+    """What the endpoint was shown, as a header."""
+    if isinstance(credential, IdentityToken):
+        return f"Bearer {credential.value}"
+    return basic(credential)

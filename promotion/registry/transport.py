@@ -188,7 +188,7 @@ class Transport:
         limit.await_quiet(request.deadline)
         began = time.monotonic()
         try:
-            answer, elsewhere = self._authorised(request)
+            answer, elsewhere, shown = self._authorised(request)
         except HTTPError as error:
             raise no_answer(request, error) from error
         if answer.status in request.accept:
@@ -198,7 +198,7 @@ class Transport:
             _hand_back(answer, request.deadline)
             raise _denied_elsewhere(request, answer.status, elsewhere)
         with reading(answer, request.deadline):
-            refused = refusal(request.host, request.attempted, answer)
+            refused = refusal(request.host, request.attempted, answer, shown)
         _hand_back(answer, request.deadline)
         if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
             limit.throttled(began, refused.retry_after or 0.0)
@@ -247,7 +247,7 @@ class Transport:
             # A redirect leads to a download that carries its own authorisation in its URL.
             url, elsewhere = lead.url, lead.host
             answer = self._send_to(lead, request, {})
-        return _Answered(answer, elsewhere)
+        return _Answered(answer, elsewhere, authorization or "")
 
     def _send_to(
         self, lead: Lead, request: Request, authorization: Mapping[str, str]
@@ -270,10 +270,11 @@ class Transport:
 
 
 class _Answered(NamedTuple):
-    """An answer, and who gave it, if that was not the registry but whom it leads to."""
+    """An answer, who gave it, if that was not the registry but whom it leads to, and our header."""
 
     answer: urllib3.BaseHTTPResponse
     elsewhere: str
+    authorization: str
 
 
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}

@@ -174,8 +174,8 @@ def test_what_the_store_does_not_have_may_stand_in_the_file(
 @pytest.mark.parametrize(
     ("script", "fault"),
     [
-        ("echo keychain is locked; exit 1", "with status 1: keychain is locked"),
-        ("echo keychain is broken >&2; exit 2", "with status 2: keychain is broken"),
+        ("echo hidden; exit 1", "with status 1; to see why, run"),
+        ("echo hidden >&2; exit 2", "with status 2; to see why, run"),
         ("echo secret", "without a name and a secret"),
         ("""echo '{"Username": 1, "Secret": "hidden"}'""", "without a name and a secret"),
         ("""echo '{"Secret": "hidden"}'""", "without a name and a secret"),
@@ -185,7 +185,7 @@ def test_what_the_store_does_not_have_may_stand_in_the_file(
 def test_a_helper_that_fails_is_an_error(
     configured: Configured, helper: Helper, script: str, fault: str
 ) -> None:
-    """The error names the program and what it complains of, not what it knows."""
+    """The error names the program, not what it wrote: that may hold what it knows."""
     helper("store", script)
     with pytest.raises(AccessDenied, match=f"docker-credential-store .*{HOST} {fault}") as caught:
         configured({"credsStore": "store"}).find(HOST)

@@ -89,6 +89,8 @@ def test_the_degraded_form_has_no_labels() -> None:
         {"started_at": "yesterday"},
         {"started_at": 1e30},
         {"policy_user_labels": {"pipeline": 7}},
+        {"started_at": (PUBLISHED + timedelta(minutes=6)).timestamp()},
+        {"state": "closed", "ended_at": (PUBLISHED + timedelta(minutes=6)).timestamp()},
     ],
 )
 def test_what_is_no_notification_is_a_bad_message(change: dict[str, Any]) -> None:
