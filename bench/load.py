@@ -54,7 +54,7 @@ _AT_ONCE = 8
 _PUSHED_AT_ONCE = 4
 _PAUSE_SECONDS = 1.0
 _COUNTED = 20
-_LIMITED = 10
+_LIMITED = 3
 
 
 @dataclass(frozen=True)
