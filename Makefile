@@ -15,6 +15,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 REQUIRE_SERVICES ?=
 export REQUIRE_SERVICES
 
+# Each of the processes has its own emulator and registries, so more of them would not be faster.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+
 # How Terraform is run, and how a folder of its is made ready: `init` fetches the providers; `get`, which
 # fetches nothing, is for a TERRAFORM that has them already.
 TERRAFORM ?= terraform
@@ -62,7 +65,7 @@ p2p-promote-generic p2p-promote-to-extended-test p2p-promote-to-prod: $(VENV)/ru
 
 .PHONY: test
 test: $(VENV)/development parts ## Run all tests; installs what they need where it may
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 	@$(MAKE) --no-print-directory test-3.13 test-terraform
 
 .PHONY: test-3.13
@@ -70,7 +73,7 @@ test-3.13: ## Run the unit tests on Python 3.13, the deployed runtime, where it 
 	@interpreter="$$(dev/find-python 3.13)" || { echo "Python 3.13 not found: skipped"; exit 0; }; \
 	$(MAKE) --no-print-directory .venv-3.13/development VENV=.venv-3.13 PYTHON="$$interpreter"; \
 	echo "unit tests on $$(.venv-3.13/bin/python --version)"; \
-	.venv-3.13/bin/pytest tests/unit
+	.venv-3.13/bin/pytest tests/unit $(SIDE_BY_SIDE)
 
 .PHONY: fuzz
 fuzz: $(VENV)/development ## Fuzz all that reads what others write: SECONDS=600 in all, SEED=1 on repeat

@@ -35,6 +35,7 @@ from dev.anonymous import anonymous_transport
 from dev.services import Service
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import (
+    AccessDenied,
     ContentMismatch,
     DeadlineExceeded,
     Permanent,
@@ -292,13 +293,23 @@ def test_a_mount_that_is_refused_becomes_an_upload(course: Course, status: int) 
     assert all(f"answered {status}" in blob.reason for blob in copied.blobs)
 
 
-@pytest.mark.parametrize("status", [413, 405])
-def test_a_destination_that_will_not_take_it_is_final(course: Course, status: int) -> None:
-    """Too large, or read-only: trying again cannot help, and there is no tag."""
-    course.far.inject(Rule(Answer(status), method="PUT", times=None))
-    with pytest.raises(Permanent, match=f"answered {status}"):
+def test_a_destination_that_will_not_take_it_is_final(course: Course) -> None:
+    """Too large: trying again cannot help, and there is no tag."""
+    course.far.inject(Rule(Answer(413), method="PUT", times=None))
+    with pytest.raises(Permanent, match="answered 413"):
         course.copy()
     course.assert_untagged()
+
+
+def test_a_destination_that_is_read_only_is_worth_another_try_later(course: Course) -> None:
+    """Maintenance ends some day; until then there is no tag."""
+    course.far.inject(Rule(Answer(405), method="PUT", times=None))
+    with pytest.raises(AccessDenied, match="answered 405"):
+        course.copy()
+    course.assert_untagged()
+    course.far.heal()
+    course.copy()
+    course.assert_whole()
 
 
 @pytest.mark.parametrize("status", [500, 507])
