@@ -104,6 +104,12 @@ resource "google_cloud_run_v2_service" "main" {
     }
   }
 
+  # Without this, what was rolled back by hand would stay where it is, whatever is deployed.
+  traffic {
+    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+    percent = 100
+  }
+
   # A new revision is only ready with the rights that it needs to start.
   depends_on = [
     google_artifact_registry_repository_iam_member.build,

@@ -16,8 +16,8 @@ locals {
     revocations  = { display = "Images revoked", filter = "${local.of_promote} AND jsonPayload.announced=\"revoked\"", labels = local.by_stage }
     waits        = { display = "Verdicts to wait", filter = "${local.of_promote} AND jsonPayload.verdict=\"WAIT\"", labels = local.by_stage }
     dead_letters = { display = "Messages put aside by the function", filter = "${local.of_promote} AND jsonPayload.dead_letter:*", labels = { class = "EXTRACT(jsonPayload.dead_letter)" } }
-    # A dead letter has an alert of its own.
-    errors = { display = "Errors logged", filter = "${local.of_both} AND severity>=ERROR AND NOT jsonPayload.dead_letter:*", labels = { function = "EXTRACT(resource.labels.service_name)" } }
+    # A dead letter has an alert of its own. Cloud Run's own log of requests has severity ERROR for a 503 too.
+    errors = { display = "Errors logged", filter = "${local.of_both} AND severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\" AND NOT jsonPayload.dead_letter:*", labels = { function = "EXTRACT(resource.labels.service_name)" } }
   }
 
   distributions = {

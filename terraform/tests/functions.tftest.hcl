@@ -46,6 +46,27 @@ run "limits" {
   }
 }
 
+run "what_is_deployed_is_what_runs" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(each.traffic).type == "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST" && one(each.traffic).percent == 100])
+    error_message = "A deployment must end a roll-back that was made in Cloud Run alone."
+  }
+}
+
+run "more_processors_with_the_memory_that_they_need" {
+  command = plan
+
+  variables {
+    function = { cpu = "4", memory = "2Gi" }
+  }
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(one(one(each.template).containers).resources).limits == tomap({ cpu = "4", memory = "2Gi" })])
+    error_message = "2Gi are enough for 4 processors."
+  }
+}
+
 run "there_is_a_thread_for_each_request" {
   command = plan
 

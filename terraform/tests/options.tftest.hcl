@@ -114,6 +114,18 @@ run "every_alert_is_sent_to_those_given_and_says_what_it_means" {
     condition     = alltrue([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : length(each.widget.xyChart.dataSets) == 1])
     error_message = "The dashboard must be JSON with a chart in each tile."
   }
+  assert {
+    condition     = alltrue([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : try(each.xPos, 1) != 0 && try(each.yPos, 1) != 0 && length(try(each.widget.xyChart.dataSets[0].timeSeriesQuery.timeSeriesFilter.aggregation.groupByFields, ["one"])) > 0])
+    error_message = "What is zero or empty must be left out, as Cloud Monitoring does: else each plan would change the dashboard."
+  }
+  assert {
+    condition     = length(distinct([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : "${try(each.xPos, 0)} ${try(each.yPos, 0)}"])) == length(jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles)
+    error_message = "No chart may cover another."
+  }
+  assert {
+    condition     = strcontains(google_logging_metric.counter["errors"].filter, "NOT logName:\"run.googleapis.com%2Frequests\"")
+    error_message = "A 503, which only asks for another delivery, is an error in Cloud Run's log of requests, and must be none in the metric."
+  }
 }
 
 run "writes_to_prod_can_be_audited" {
