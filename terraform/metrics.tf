@@ -1,8 +1,8 @@
 # Metrics from the fields of the functions' log lines; no wording is searched. README.md says what they count.
 
 locals {
-  of_promote = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.main["promote"].name}\""
-  of_both    = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for service in google_cloud_run_v2_service.main : "\"${service.name}\""])})"
+  of_promote = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.main["promote"].name}\""
+  of_both    = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for each in google_cloudfunctions2_function.main : "\"${each.name}\""])})"
 
   by_stage = {
     pipeline   = "EXTRACT(jsonPayload.pipeline)"

@@ -64,7 +64,7 @@ variable "configuration" {
 }
 
 variable "control_audiences" {
-  description = "Further audiences for which identity tokens of people count, beside the control function's own URL. docs/control.md says what it means to add 32555940559.apps.googleusercontent.com, which gcloud gives to people's own tokens."
+  description = "Further audiences for which identity tokens of people count, beside the control function's own URL. docs/control.md says what it means to add 32555940559.apps.googleusercontent.com, which gcloud gives to people's own tokens. A URL of your own Cloud Run has to admit too: gcloud run services update NAME-control --add-custom-audiences=URL."
   type        = list(string)
   default     = []
   nullable    = false
@@ -175,7 +175,7 @@ variable "function" {
       mebibytes >= { "1" = 512, "2" = 512, "4" = 2048, "6" = 4096, "8" = 4096 }[var.function.cpu] &&
       mebibytes <= { "1" = 4096, "2" = 8192, "4" = 16384, "6" = 24576, "8" = 32768 }[var.function.cpu]
     ]), true)
-    error_message = "function.memory must fit function.cpu, or Cloud Run refuses it: 512Mi to 4Gi with 1 processor, 512Mi to 8Gi with 2, 2Gi to 16Gi with 4, 4Gi to 24Gi with 6, 4Gi to 32Gi with 8."
+    error_message = "function.memory must fit function.cpu: 512Mi to 4Gi with 1 processor, 512Mi to 8Gi with 2, 2Gi to 16Gi with 4, 4Gi to 24Gi with 6, 4Gi to 32Gi with 8."
   }
   validation {
     condition     = var.function.max_instances >= 1 && var.function.min_instances >= 0 && var.function.min_instances <= var.function.max_instances

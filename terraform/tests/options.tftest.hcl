@@ -56,7 +56,7 @@ run "a_key_of_ones_own" {
     condition = alltrue(concat(
       [for each in google_pubsub_topic.received : each.kms_key_name == var.encryption_key],
       [for each in [google_pubsub_topic.events, google_pubsub_topic.dead_letter] : each.kms_key_name == var.encryption_key],
-      [for each in google_cloud_run_v2_service.main : one(each.template).encryption_key == var.encryption_key],
+      [for each in google_cloudfunctions2_function.main : each.kms_key_name == var.encryption_key],
       [
         google_artifact_registry_repository.images.kms_key_name == var.encryption_key,
         one(google_storage_bucket.source.encryption).default_kms_key_name == var.encryption_key,
@@ -66,8 +66,12 @@ run "a_key_of_ones_own" {
     error_message = "Topics, functions, images, source and table must be encrypted with it."
   }
   assert {
-    condition     = keys(google_kms_crypto_key_iam_member.agents) == ["artifact_registry", "bigquery", "pubsub", "run", "storage"]
+    condition     = keys(google_kms_crypto_key_iam_member.agents) == ["artifact_registry", "bigquery", "functions", "pubsub", "run", "storage"]
     error_message = "The services that use the key must be able to."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.functions_agent[0].repository == "promotion-functions" && google_artifact_registry_repository_iam_member.functions_agent[0].member == "serviceAccount:service-123456789012@gcf-admin-robot.iam.gserviceaccount.com"
+    error_message = "The functions' agent has the repository of built images, and no other."
   }
 }
 
@@ -78,7 +82,7 @@ run "a_network_of_ones_own" {
     vpc = { network = "n", subnetwork = "s", egress = "ALL_TRAFFIC" }
   }
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(one(each.template).vpc_access).egress == "ALL_TRAFFIC" && one(one(one(each.template).vpc_access).network_interfaces).subnetwork == "s"])
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.service_config).direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC" && one(one(each.service_config).direct_vpc_network_interface).subnetwork == "s"])
     error_message = "Both functions must send through the network."
   }
 }

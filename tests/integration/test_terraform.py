@@ -305,7 +305,7 @@ def test_every_check_of_a_variable_has_been_tried() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_memory_that_cloud_run_refuses_is_refused_before(
+def test_memory_that_does_not_fit_the_processors_is_refused(
     planned: dict[str, Plan], size: str
 ) -> None:
     """The message says how much goes with how many processors."""
