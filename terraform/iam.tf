@@ -121,12 +121,12 @@ resource "google_pubsub_subscription_iam_member" "dead_letter_agent" {
 resource "google_cloud_run_v2_service_iam_member" "push" {
   project  = var.project_id
   location = var.region
-  name     = google_cloud_run_v2_service.main["promote"].name
+  name     = google_cloudfunctions2_function.main["promote"].name
   role     = "roles/run.invoker"
   member   = "serviceAccount:${local.accounts["push"]}"
 
   lifecycle {
-    replace_triggered_by = [google_cloud_run_v2_service.main["promote"].id] # The right goes with a service that is replaced.
+    replace_triggered_by = [google_cloudfunctions2_function.main["promote"].id] # The right goes with a service that is replaced.
   }
 }
 
@@ -134,12 +134,12 @@ resource "google_cloud_run_v2_service_iam_member" "control" {
   for_each = toset(var.control_invokers)
   project  = var.project_id
   location = var.region
-  name     = google_cloud_run_v2_service.main["control"].name
+  name     = google_cloudfunctions2_function.main["control"].name
   role     = "roles/run.invoker"
   member   = each.value
 
   lifecycle {
-    replace_triggered_by = [google_cloud_run_v2_service.main["control"].id]
+    replace_triggered_by = [google_cloudfunctions2_function.main["control"].id]
   }
 }
 
@@ -164,6 +164,16 @@ resource "google_artifact_registry_repository_iam_member" "build" {
   repository = google_artifact_registry_repository.images.repository_id
   role       = "roles/artifactregistry.writer"
   member     = "serviceAccount:${local.accounts["build"]}"
+}
+
+# With a key of your own, the functions' agent handles the encrypted repository itself.
+resource "google_artifact_registry_repository_iam_member" "functions_agent" {
+  count      = var.encryption_key == null ? 0 : 1
+  project    = var.project_id
+  location   = var.region
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.admin"
+  member     = local.agents.functions
 }
 
 # The one right on the project, and not the functions': logs can be written there alone.

@@ -1,8 +1,8 @@
 # Metrics from the fields of the functions' log lines; no wording is searched. README.md says what they count.
 
 locals {
-  of_promote = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.main["promote"].name}\""
-  of_both    = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for service in google_cloud_run_v2_service.main : "\"${service.name}\""])})"
+  of_promote = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.main["promote"].name}\""
+  of_both    = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for each in google_cloudfunctions2_function.main : "\"${each.name}\""])})"
 
   by_stage = {
     pipeline   = "EXTRACT(jsonPayload.pipeline)"
@@ -16,8 +16,8 @@ locals {
     revocations  = { display = "Images revoked", filter = "${local.of_promote} AND jsonPayload.announced=\"revoked\"", labels = local.by_stage }
     waits        = { display = "Verdicts to wait", filter = "${local.of_promote} AND jsonPayload.verdict=\"WAIT\"", labels = local.by_stage }
     dead_letters = { display = "Messages put aside by the function", filter = "${local.of_promote} AND jsonPayload.dead_letter:*", labels = { class = "EXTRACT(jsonPayload.dead_letter)" } }
-    # A dead letter has an alert of its own.
-    errors = { display = "Errors logged", filter = "${local.of_both} AND severity>=ERROR AND NOT jsonPayload.dead_letter:*", labels = { function = "EXTRACT(resource.labels.service_name)" } }
+    # A dead letter has an alert of its own. Cloud Run's own log of requests has severity ERROR for a 503 too.
+    errors = { display = "Errors logged", filter = "${local.of_both} AND severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\" AND NOT jsonPayload.dead_letter:*", labels = { function = "EXTRACT(resource.labels.service_name)" } }
   }
 
   distributions = {

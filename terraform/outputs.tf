@@ -35,7 +35,7 @@ output "events_topic" {
 
 output "function_urls" {
   description = "Cloud Run's URL of each function."
-  value       = { for function, service in google_cloud_run_v2_service.main : function => service.uri }
+  value       = { for function, each in google_cloudfunctions2_function.main : function => each.service_config[0].uri }
 }
 
 output "metric_types" {

@@ -38,10 +38,10 @@ resource "google_pubsub_subscription" "push" {
 
   push_config {
     # The path says which topic a message was published to, so that a dead letter can say where it may be replayed to.
-    push_endpoint = "${google_cloud_run_v2_service.main["promote"].uri}/projects/${var.project_id}/topics/${each.value.name}"
+    push_endpoint = "${google_cloudfunctions2_function.main["promote"].service_config[0].uri}/projects/${var.project_id}/topics/${each.value.name}"
     oidc_token {
       service_account_email = google_service_account.push.email
-      audience              = google_cloud_run_v2_service.main["promote"].uri
+      audience              = google_cloudfunctions2_function.main["promote"].service_config[0].uri
     }
   }
   dead_letter_policy {

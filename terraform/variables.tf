@@ -64,7 +64,7 @@ variable "configuration" {
 }
 
 variable "control_audiences" {
-  description = "Further audiences for which identity tokens of people count, beside the control function's own URL. docs/control.md says what it means to add 32555940559.apps.googleusercontent.com, which gcloud gives to people's own tokens."
+  description = "Further audiences for which identity tokens of people count, beside the control function's own URL. docs/control.md says what it means to add 32555940559.apps.googleusercontent.com, which gcloud gives to people's own tokens. A URL of your own Cloud Run has to admit too: gcloud run services update NAME-control --add-custom-audiences=URL."
   type        = list(string)
   default     = []
   nullable    = false
@@ -169,6 +169,15 @@ variable "function" {
     error_message = "function.memory must be a number with Mi or Gi, such as 512Mi."
   }
   validation {
+    # What is no amount, or no number of processors, is refused above.
+    condition = try(alltrue([
+      for mebibytes in [tonumber(regex("^[0-9]+", var.function.memory)) * (endswith(var.function.memory, "Gi") ? 1024 : 1)] :
+      mebibytes >= { "1" = 512, "2" = 512, "4" = 2048, "6" = 4096, "8" = 4096 }[var.function.cpu] &&
+      mebibytes <= { "1" = 4096, "2" = 8192, "4" = 16384, "6" = 24576, "8" = 32768 }[var.function.cpu]
+    ]), true)
+    error_message = "function.memory must fit function.cpu: 512Mi to 4Gi with 1 processor, 512Mi to 8Gi with 2, 2Gi to 16Gi with 4, 4Gi to 24Gi with 6, 4Gi to 32Gi with 8."
+  }
+  validation {
     condition     = var.function.max_instances >= 1 && var.function.min_instances >= 0 && var.function.min_instances <= var.function.max_instances
     error_message = "function.min_instances must be at least 0, and max_instances at least 1 and no less than it."
   }
@@ -222,7 +231,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where functions and topics' messages, the source, its images and the scheduler are, such as europe-west2. Best the region of the registries."
+  description = "Where the functions, their source and images, and the scheduler are, such as europe-west2. Best the region of the registries. Topics have no region: Pub/Sub keeps a message near its publisher."
   type        = string
   nullable    = false
 

@@ -72,8 +72,8 @@ run "an_attempt_ends_before_the_request_and_the_request_before_the_ack_deadline"
 
   assert {
     condition = alltrue([for each in google_pubsub_subscription.push :
-      local.functions.promote.environment.PROMOTION_ATTEMPT_SECONDS < parseint(trimsuffix(google_cloud_run_v2_service.main["promote"].template[0].timeout, "s"), 10) &&
-      parseint(trimsuffix(google_cloud_run_v2_service.main["promote"].template[0].timeout, "s"), 10) < each.ack_deadline_seconds && each.ack_deadline_seconds == 600
+      local.functions.promote.environment.PROMOTION_ATTEMPT_SECONDS < google_cloudfunctions2_function.main["promote"].service_config[0].timeout_seconds &&
+      google_cloudfunctions2_function.main["promote"].service_config[0].timeout_seconds < each.ack_deadline_seconds && each.ack_deadline_seconds == 600
     ])
     error_message = "A message would be delivered again while it is still being worked on."
   }
@@ -93,7 +93,7 @@ run "pushes_prove_who_sends_them_and_say_which_topic_they_are_from" {
   assert {
     condition = alltrue([for each in google_pubsub_subscription.push :
       one(one(each.push_config).oidc_token).service_account_email == google_service_account.push.email &&
-      one(one(each.push_config).oidc_token).audience == google_cloud_run_v2_service.main["promote"].uri &&
+      one(one(each.push_config).oidc_token).audience == google_cloudfunctions2_function.main["promote"].service_config[0].uri &&
       length(one(each.push_config).no_wrapper) == 0
     ])
     error_message = "Pushes must be wrapped, and carry an identity token of the push account for the service's URL."

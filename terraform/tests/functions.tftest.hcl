@@ -17,16 +17,20 @@ run "both_are_built_from_one_bundle_whose_name_has_its_hash" {
   command = plan
 
   assert {
-    condition     = { for name, each in google_cloud_run_v2_service.main : name => one(each.build_config).function_target } == { control = "control", promote = "promote" }
+    condition     = { for name, each in google_cloudfunctions2_function.main : name => one(each.build_config).entry_point } == { control = "control", promote = "promote" }
     error_message = "There must be a function for each entry point."
   }
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(each.build_config).source_location == "gs://acme-ci-promotion-source/promotion-${output.bundle_hash}.zip"])
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(one(one(each.build_config).source).storage_source).bucket == "acme-ci-promotion-source" && one(one(one(each.build_config).source).storage_source).object == "promotion-${output.bundle_hash}.zip"])
     error_message = "Another content must be another object, or it would not be built."
   }
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : endswith(one(each.build_config).base_image, "/runtimes/python313") && one(each.build_config).base_image == one(one(each.template).containers).base_image_uri && one(each.build_config).image_uri == one(one(each.template).containers).image])
-    error_message = "What is built must be what runs, on Python 3.13."
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.build_config).runtime == "python313" && length(one(each.build_config).automatic_update_policy) == 1])
+    error_message = "Both run on Python 3.13, which Google keeps mended."
+  }
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : length(each.event_trigger) == 0])
+    error_message = "The subscriptions are our own: an event trigger's can have no dead-letter policy."
   }
 }
 
@@ -34,15 +38,32 @@ run "limits" {
   command = plan
 
   assert {
-    condition = alltrue([for each in google_cloud_run_v2_service.main :
-      one(each.template).max_instance_request_concurrency == 16 && one(one(each.template).scaling).max_instance_count == 10 &&
-      one(one(one(each.template).containers).resources).limits == tomap({ cpu = "1", memory = "512Mi" })
+    condition = alltrue([for each in google_cloudfunctions2_function.main :
+      one(each.service_config).max_instance_request_concurrency == 16 && one(each.service_config).max_instance_count == 10 &&
+      one(each.service_config).available_cpu == "1" && one(each.service_config).available_memory == "512Mi"
     ])
     error_message = "Concurrency, instances, processor and memory are limited."
   }
+}
+
+run "what_is_deployed_is_what_runs" {
+  command = plan
+
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(one(one(each.template).containers).resources).cpu_idle && one(one(one(each.template).containers).resources).startup_cpu_boost])
-    error_message = "Billing must be by request, and starts must be boosted."
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.service_config).all_traffic_on_latest_revision])
+    error_message = "A deployment must end a roll-back that was made in Cloud Run alone."
+  }
+}
+
+run "more_processors_with_the_memory_that_they_need" {
+  command = plan
+
+  variables {
+    function = { cpu = "4", memory = "2Gi" }
+  }
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.service_config).available_cpu == "4" && one(each.service_config).available_memory == "2Gi"])
+    error_message = "2Gi are enough for 4 processors."
   }
 }
 
@@ -53,11 +74,11 @@ run "there_is_a_thread_for_each_request" {
     function = { concurrency = 24, timeout_seconds = 500, attempt_seconds = 450 }
   }
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(each.template).max_instance_request_concurrency == 24 && contains([for env in one(one(each.template).containers).env : "${env.name}=${env.value}"], "THREADS=24")])
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.service_config).max_instance_request_concurrency == 24 && one(each.service_config).environment_variables.THREADS == "24"])
     error_message = "THREADS must be the concurrency."
   }
   assert {
-    condition     = contains([for env in one(one(google_cloud_run_v2_service.main["promote"].template).containers).env : "${env.name}=${env.value}"], "PROMOTION_ATTEMPT_SECONDS=450")
+    condition     = one(google_cloudfunctions2_function.main["promote"].service_config).environment_variables.PROMOTION_ATTEMPT_SECONDS == "450"
     error_message = "The function must know how long an attempt may take."
   }
 }
@@ -66,7 +87,7 @@ run "no_function_trusts_what_a_publisher_can_forge" {
   command = plan
 
   assert {
-    condition     = alltrue(flatten([for each in google_cloud_run_v2_service.main : [for env in one(one(each.template).containers).env : !contains(["PROMOTION_DEV", "PUBSUB_EMULATOR_HOST", "PROMOTION_TRUSTED_REALMS"], env.name)]]))
+    condition     = alltrue(flatten([for each in google_cloudfunctions2_function.main : [for name in keys(one(each.service_config).environment_variables) : !contains(["PROMOTION_DEV", "PUBSUB_EMULATOR_HOST", "PROMOTION_TRUSTED_REALMS"], name)]]))
     error_message = "A deployment has none of the variables for development."
   }
 }
@@ -83,8 +104,8 @@ run "only_pubsub_calls_promote_and_only_those_named_call_control" {
     error_message = "control admits those given."
   }
   assert {
-    condition     = google_cloud_run_v2_service.main["promote"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && alltrue([for each in google_cloud_run_v2_service.main : !each.invoker_iam_disabled])
-    error_message = "promote is reached from inside alone, and neither without a right."
+    condition     = one(google_cloudfunctions2_function.main["promote"].service_config).ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "promote is reached from inside alone."
   }
 }
 
@@ -101,10 +122,6 @@ run "people_are_asked_for_tokens_for_the_url_that_is_put_out" {
   assert {
     condition     = local.functions.control.environment.PROMOTION_CONTROL_AUDIENCE == "https://promotion-control-123456789012.europe-west2.run.app https://decide.example.com 32555940559.apps.googleusercontent.com"
     error_message = "These audiences count."
-  }
-  assert {
-    condition     = google_cloud_run_v2_service.main["control"].custom_audiences == tolist(["https://decide.example.com"])
-    error_message = "Cloud Run must admit tokens for further URLs."
   }
 }
 

@@ -56,7 +56,7 @@ run "a_key_of_ones_own" {
     condition = alltrue(concat(
       [for each in google_pubsub_topic.received : each.kms_key_name == var.encryption_key],
       [for each in [google_pubsub_topic.events, google_pubsub_topic.dead_letter] : each.kms_key_name == var.encryption_key],
-      [for each in google_cloud_run_v2_service.main : one(each.template).encryption_key == var.encryption_key],
+      [for each in google_cloudfunctions2_function.main : each.kms_key_name == var.encryption_key],
       [
         google_artifact_registry_repository.images.kms_key_name == var.encryption_key,
         one(google_storage_bucket.source.encryption).default_kms_key_name == var.encryption_key,
@@ -66,8 +66,12 @@ run "a_key_of_ones_own" {
     error_message = "Topics, functions, images, source and table must be encrypted with it."
   }
   assert {
-    condition     = keys(google_kms_crypto_key_iam_member.agents) == ["artifact_registry", "bigquery", "pubsub", "run", "storage"]
+    condition     = keys(google_kms_crypto_key_iam_member.agents) == ["artifact_registry", "bigquery", "functions", "pubsub", "run", "storage"]
     error_message = "The services that use the key must be able to."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.functions_agent[0].repository == "promotion-functions" && google_artifact_registry_repository_iam_member.functions_agent[0].member == "serviceAccount:service-123456789012@gcf-admin-robot.iam.gserviceaccount.com"
+    error_message = "The functions' agent has the repository of built images, and no other."
   }
 }
 
@@ -78,7 +82,7 @@ run "a_network_of_ones_own" {
     vpc = { network = "n", subnetwork = "s", egress = "ALL_TRAFFIC" }
   }
   assert {
-    condition     = alltrue([for each in google_cloud_run_v2_service.main : one(one(each.template).vpc_access).egress == "ALL_TRAFFIC" && one(one(one(each.template).vpc_access).network_interfaces).subnetwork == "s"])
+    condition     = alltrue([for each in google_cloudfunctions2_function.main : one(each.service_config).direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC" && one(one(each.service_config).direct_vpc_network_interface).subnetwork == "s"])
     error_message = "Both functions must send through the network."
   }
 }
@@ -113,6 +117,18 @@ run "every_alert_is_sent_to_those_given_and_says_what_it_means" {
   assert {
     condition     = alltrue([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : length(each.widget.xyChart.dataSets) == 1])
     error_message = "The dashboard must be JSON with a chart in each tile."
+  }
+  assert {
+    condition     = alltrue([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : try(each.xPos, 1) != 0 && try(each.yPos, 1) != 0 && length(try(each.widget.xyChart.dataSets[0].timeSeriesQuery.timeSeriesFilter.aggregation.groupByFields, ["one"])) > 0])
+    error_message = "What is zero or empty must be left out, as Cloud Monitoring does: else each plan would change the dashboard."
+  }
+  assert {
+    condition     = length(distinct([for each in jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles : "${try(each.xPos, 0)} ${try(each.yPos, 0)}"])) == length(jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.tiles)
+    error_message = "No chart may cover another."
+  }
+  assert {
+    condition     = strcontains(google_logging_metric.counter["errors"].filter, "NOT logName:\"run.googleapis.com%2Frequests\"")
+    error_message = "A 503, which only asks for another delivery, is an error in Cloud Run's log of requests, and must be none in the metric."
   }
 }
 

@@ -90,12 +90,11 @@ def unpacked(
 
 def _environment(resources: Mapping[str, Resource], function: str) -> dict[str, str]:
     """The variables that Terraform sets, and those that every function has on Cloud Run."""
-    service = resources[f'google_cloud_run_v2_service.main["{function}"]'].values
-    (container,) = service["template"][0]["containers"]
+    deployed = resources[f'google_cloudfunctions2_function.main["{function}"]'].values
     return {
-        **{each["name"]: each["value"] for each in container["env"]},
-        "FUNCTION_TARGET": service["build_config"][0]["function_target"],
-        "K_SERVICE": service["name"],
+        **deployed["service_config"][0]["environment_variables"],
+        "FUNCTION_TARGET": deployed["build_config"][0]["entry_point"],
+        "K_SERVICE": deployed["name"],
     }
 
 
@@ -129,7 +128,8 @@ def function(
 
 def _subscribe(pubsub: PubSub, resources: Mapping[str, Resource], function: Service) -> None:
     """Let the emulator push as Pub/Sub would, to the paths that Terraform gives."""
-    uri = resources['google_cloud_run_v2_service.main["promote"]'].values["uri"]
+    promote = resources['google_cloudfunctions2_function.main["promote"]'].values
+    uri = promote["service_config"][0]["uri"]
     for each in resources.values():
         for push in each.values.get("push_config") or []:
             pubsub.create_subscription(
@@ -266,7 +266,7 @@ def test_the_variables_are_those_of_the_readme(resources: dict[str, Resource]) -
     """Terraform sets nothing that the function does not know."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
-    of_the_platform = {"FUNCTION_TARGET", "K_SERVICE", "THREADS"}
+    of_the_platform = {"FUNCTION_TARGET", "K_SERVICE", "LOG_EXECUTION_ID", "THREADS"}
     for function in ("promote", "control"):
         assert _environment(resources, function).keys() <= known | of_the_platform
 

@@ -44,6 +44,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
             "right": RIGHT,
             "bad-values": {**RIGHT, **BAD},
             **{name: {**SMALL, "configuration": f'"{file}"'} for name, file in files.items()},
+            **{f"size-{k}": {**SMALL, "function": f"{{ {v} }}"} for k, v in SIZES.items()},
             **{f"stranger-{k}": {**SMALL, k: '{ bar = ["user:a@b.c"] }'} for k in STRANGERS},
         }
     )
@@ -280,6 +281,11 @@ CONFIGURATIONS = {
         "cannot give their names to resources of Google Cloud",
     ),
 }
+SIZES = {
+    "too-little": 'memory = "256Mi"',
+    "too-much": 'memory = "5Gi"',
+    "too-little-for-four": 'cpu = "4", memory = "1Gi"',
+}
 STRANGERS = {
     "result_publishers": "has no such pipeline; it has shop",
     "suite_publishers": "has a subscription of that name as its `via`",
@@ -293,9 +299,17 @@ def test_a_bad_value_is_refused_with_what_is_right(planned: dict[str, Plan], mes
 
 
 def test_every_check_of_a_variable_has_been_tried() -> None:
-    """A check that nothing is refused by could be wrong; one for YAML needs a file of its own."""
+    """A check that nothing is refused by could be wrong; two have tests of their own."""
     checks = (MODULE / "variables.tf").read_text(encoding="utf-8").count("validation {")
-    assert checks == len(MESSAGES) + 1
+    assert checks == len(MESSAGES) + 2
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_memory_that_does_not_fit_the_processors_is_refused(
+    planned: dict[str, Plan], size: str
+) -> None:
+    """The message says how much goes with how many processors."""
+    assert "512Mi to 4Gi with 1 processor" in planned[f"size-{size}"].refusal
 
 
 def test_a_configuration_that_is_no_yaml_is_refused(planned: dict[str, Plan]) -> None:

@@ -11,6 +11,6 @@ mock_data "google_kms_crypto_key_version" {
   }
 }
 
-mock_resource "google_cloud_run_v2_service" {
-  defaults = { uri = "https://promotion-abc123-nw.a.run.app" }
+mock_resource "google_cloudfunctions2_function" {
+  defaults = { service_config = { uri = "https://promotion-abc123-nw.a.run.app" } }
 }
