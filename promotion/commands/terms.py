@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from promotion import gates, signing
-from promotion.by_hand import ByTheGate, Keeper, PastTheGate, case_of
+from promotion.by_hand.errand import Found, Setting, Terms, Unrecorded
+from promotion.by_hand.terms import ByTheGate, Keeper, PastTheGate, case_of
 from promotion.commands.caller import caller
 from promotion.commands.in_reach import InReach, in_reach
 from promotion.effects import Effects
-from promotion.errand import Found, Setting, Terms, Unrecorded
 from promotion.errors import BadConfiguration
 from promotion.evidence.store import EvidenceStore
 from promotion.policy import NamedPolicy, Policy
