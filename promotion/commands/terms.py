@@ -28,7 +28,10 @@ class Past:
         self._known = known
         self._keeper = keeper
         signs = "" if known.pipelines.signing else ", unsigned, as promotion.yaml has no signing"
-        self.said = f"past the gates of {known.name}, on record as by {keeper.author.name}{signs}"
+        self.said = (
+            f"past the gates of {known.name}; between its stages, on record as by"
+            f" {keeper.author.name}{signs}"
+        )
 
     def terms_of(self, found: Found) -> Terms:
         """A promotion that asks no gate; a plain copy between places that are not its stages."""
