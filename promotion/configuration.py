@@ -63,7 +63,7 @@ def load(path: Path) -> Pipelines:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(
-            f"The configuration {path} cannot be read: {error};"
+            f"The configuration {path} cannot be read: {getattr(error, 'strerror', None) or error};"
             " write one, or let PROMOTION_CONFIG name it"
         ) from error
     return parse(str(path), text)

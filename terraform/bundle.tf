@@ -6,11 +6,10 @@ locals {
   # Only the command line uses these. A test holds the rest against what main.py imports.
   command_line = [
     "promotion/__main__.py",
-    "promotion/by_hand.py",
+    "promotion/by_hand/**",
     "promotion/cli.py",
     "promotion/commands/**",
     "promotion/conditions.py",
-    "promotion/errand.py",
     "promotion/following.py",
     "promotion/inspection.py",
     "promotion/junit.py",
@@ -21,7 +20,6 @@ locals {
     "promotion/registry/rehearsal.py",
     "promotion/registry/side.py",
     "promotion/status.py",
-    "promotion/together.py",
   ]
   modules = setsubtract(
     fileset(local.source_directory, "promotion/**/*.py"),

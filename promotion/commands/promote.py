@@ -6,8 +6,6 @@ All of them are copied before any is tagged, so that one failure leaves no stage
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from promotion.readable import readable
 
 if TYPE_CHECKING:
-    from promotion.errand import Errand, Found, Setting
+    from promotion.by_hand.batch import Item, Tell
+    from promotion.by_hand.errand import Errand, Found, Setting
     from promotion.registry.report import Copied
     from promotion.registry.transport import Transport
-    from promotion.together import Item, Tell
 
 _EXAMPLES = """\
 examples:
@@ -67,6 +65,9 @@ _FLAGS = (
 )
 
 
+_SIDES = ("SOURCE", "DEST")
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
@@ -101,8 +102,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     Raises:
         PromotionError: It could not be done; nothing is tagged then, unless the text says so.
     """
+    from promotion.by_hand.batch import Item
     from promotion.commands.sides import two_sides_at
-    from promotion.together import Item
 
     if options.event and not options.gate:
         options.parser.error("--event needs --gate: without it there is nothing to tell of")
@@ -116,11 +117,11 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     tell(setting.said)
     items = [Item(each, setting.terms_of(each)) for each in found]
     _carry_out(items, options, tell)
-    return _end(items, options)
+    return _report(items, options, tell)
 
 
 def _carry_out(items: Sequence[Item], options: argparse.Namespace, tell: Tell) -> None:
-    from promotion.together import all_may_go, copy_all, record_all, tag_all
+    from promotion.by_hand.batch import all_may_go, copy_all, record_all, tag_all
 
     if not all_may_go(items):
         return
@@ -168,8 +169,8 @@ def _gated(event: bool, given: Mapping[str, str], writer: Transport) -> Setting:
 
 
 def _ungated(given: Mapping[str, str]) -> Setting:
+    from promotion.by_hand.errand import NoPromotionYaml
     from promotion.commands.in_reach import file_in_reach
-    from promotion.errand import NoPromotionYaml
 
     known = file_in_reach(given)
     if known is None:
@@ -183,7 +184,7 @@ def _errands(
     images: Sequence[str], given: Mapping[str, str], reader: Transport, writer: Transport
 ) -> list[Errand]:
     """What is to be promoted, each image once."""
-    from promotion.errand import Errand
+    from promotion.by_hand.errand import Errand
     from promotion.errors import BadReference
     from promotion.registry.reference import Reference
 
@@ -193,7 +194,7 @@ def _errands(
     errands = []
     for text in dict.fromkeys(images):
         name = text.partition("@")[0]
-        if name.startswith(f"{given['SOURCE_REGISTRY']}/"):
+        if any(name.startswith(f"{_registry(given, side)}/") for side in _SIDES):
             raise BadReference(f"{name} has its registry in it: name it without, as NAME:TAG")
         origin = Reference.parse(f"{source}/{text}")
         if not origin.tag:
@@ -204,7 +205,11 @@ def _errands(
 
 
 def _stage(given: Mapping[str, str], side: str) -> str:
-    return f"{given[f'{side}_REGISTRY'].strip('/')}/{given[f'{side}_STAGE'].strip('/')}"
+    return f"{_registry(given, side)}/{given[f'{side}_STAGE'].strip('/')}"
+
+
+def _registry(given: Mapping[str, str], side: str) -> str:
+    return given[f"{side}_REGISTRY"].strip("/")
 
 
 def _host(given: Mapping[str, str], side: str) -> str:
@@ -252,88 +257,17 @@ def _bring_over(dry_run: bool, found: Found) -> Copied:
 
 
 def _announce(items: Sequence[Item]) -> None:
-    from promotion.by_hand import ByTheGate
+    from promotion.by_hand.terms import ByTheGate
 
     for item in items:
         if isinstance(item.terms, ByTheGate):
             item.event = item.terms.announce()
 
 
-def _end(items: Sequence[Item], options: argparse.Namespace) -> int:
-    """Say what has become of them; the exit code."""
-    refused = [item for item in items if not item.may_go]
-    if options.json:
-        print(json.dumps(_report(items, options)))
-    else:
-        for item in items:
-            _show(item, options, bool(refused))
-    for item in refused:
-        reasons = "; ".join(each.message for each in item.terms.verdict.reasons)
-        decision = item.terms.verdict.decision.name
-        print(
-            readable(f"promotion: {item.name} is not promoted: {decision}: {reasons}"),
-            file=sys.stderr,
-        )
-    return 1 if refused else 0
+def _report(items: Sequence[Item], options: argparse.Namespace, tell: Tell) -> int:
+    from promotion.commands.promote_report import report
 
-
-def _show(item: Item, options: argparse.Namespace, any_refused: bool) -> None:
-    from promotion.commands.transfer import attached, summary
-
-    for each in item.terms.verdict.findings:
-        _say(f"  {item.name}  {each.decision.name:<7} {each.code}: {each.message}")
-    if any_refused and not item.tagged:
-        return
-    arrived, image = item.found.arrived, item.found.image
-    if item.copied:
-        also = "".join(f"; {each}" for each in attached(item.copied))
-        _say(
-            f"  {item.name}  {summary(item.copied)}; {item.copied.bytes_copied:,} bytes sent{also}"
-        )
-    if item.found.present:
-        _say(f"{arrived} is there already")
-    elif options.dry_run:
-        _say(f"would promote {item.name}: {image.digest} would be at {item.found.errand.target}")
-    else:
-        _say(f"promoted {item.name}: {image.digest} is now at {item.found.errand.target}")
-
-
-def _report(items: Sequence[Item], options: argparse.Namespace) -> dict[str, object]:
-    return {
-        "promoted": all(item.tagged for item in items),
-        "dry_run": options.dry_run,
-        "gated": options.gate,
-        "images": [_image(item) for item in items],
-    }
-
-
-def _image(item: Item) -> dict[str, object]:
-    from promotion.commands.transfer import blob_reports
-
-    found, verdict = item.found, item.terms.verdict
-    return {
-        "image": item.name,
-        "source": str(found.errand.origin.at(found.image.digest)),
-        "destination": str(found.arrived),
-        "digest": found.image.digest,
-        "present": found.present,
-        "tagged": item.tagged,
-        "bytes": item.copied.bytes_copied if item.copied else 0,
-        "blobs": blob_reports(item.copied) if item.copied else [],
-        "referrers": list(item.copied.referrers) if item.copied else [],
-        "record": item.statement,
-        "event": item.event or None,
-        "verdict": verdict.decision.name,
-        "findings": [
-            {
-                "code": each.code,
-                "decision": each.decision.name,
-                "message": each.message,
-                "url": each.url,
-            }
-            for each in verdict.findings
-        ],
-    }
+    return report(items, options, tell)
 
 
 def _say(line: str) -> None:

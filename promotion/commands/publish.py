@@ -23,6 +23,9 @@ _NOTHING_TESTED = (
     "promotion: no test was executed, so the outcome that was sent is error, which says nothing"
     " about the image"
 )
+_DEVELOPMENT_ONLY = (
+    "only a function that runs with PROMOTION_DEV=1 takes results like that: send to the topic"
+)
 _EXAMPLES = """\
 examples:
   from the reports of a test run, to the topic that PROMOTION_RESULTS_TOPIC names:
@@ -31,7 +34,7 @@ examples:
   and see whether the image is promoted, for half an hour at most:
     promotion publish europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2 \\
       --suite functional --junit reports/*.xml --wait --timeout 30m
-  by hand, to a function on this machine:
+  by hand, to a function on this machine that runs with PROMOTION_DEV=1:
     promotion publish 127.0.0.1:5000/shop/fast-feedback/shop:1.4.2 \\
       --suite functional --outcome success --run-url https://ci.example/run/7 \\
       --url http://127.0.0.1:8080
@@ -86,7 +89,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         default="",
         help="projects/PROJECT/topics/NAME (default: $PROMOTION_RESULTS_TOPIC)",
     )
-    places.add_argument("--url", default="", help="send to a function over HTTP: for development")
+    places.add_argument("--url", default="", help="to a function that runs with PROMOTION_DEV=1")
 
 
 def _add_waiting(parser: argparse.ArgumentParser) -> None:
@@ -230,8 +233,9 @@ def _post(event: Event, url: str) -> str:
     except urllib3.exceptions.HTTPError as error:
         raise Retryable(f"{url} gave no answer ({error}); is the function running?") from error
     if answer.status != 200:
+        advice = _DEVELOPMENT_ONLY if answer.status == 403 else "its log says why"
         raise Retryable(
             f"{url} answered {answer.status}: {answer.data.decode(errors='replace').strip()};"
-            " its log says why"
+            f" {advice}"
         )
     return event.attributes["ce-id"]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from promotion import gates, signing
-from promotion.by_hand import ByTheGate, Keeper, PastTheGate, case_of
+from promotion.by_hand.errand import Found, Setting, Terms, Unrecorded
+from promotion.by_hand.terms import ByTheGate, Keeper, PastTheGate, case_of
 from promotion.commands.caller import caller
 from promotion.commands.in_reach import InReach, in_reach
 from promotion.effects import Effects
-from promotion.errand import Found, Setting, Terms, Unrecorded
 from promotion.errors import BadConfiguration
 from promotion.evidence.store import EvidenceStore
 from promotion.policy import NamedPolicy, Policy
@@ -28,7 +28,10 @@ class Past:
         self._known = known
         self._keeper = keeper
         signs = "" if known.pipelines.signing else ", unsigned, as promotion.yaml has no signing"
-        self.said = f"past the gates of {known.name}, on record as by {keeper.author.name}{signs}"
+        self.said = (
+            f"past the gates of {known.name}; between its stages, on record as by"
+            f" {keeper.author.name}{signs}"
+        )
 
     def terms_of(self, found: Found) -> Terms:
         """A promotion that asks no gate; a plain copy between places that are not its stages."""

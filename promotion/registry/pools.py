@@ -33,6 +33,10 @@ class _Interruptible(HTTPConnection):
 
     _used: socket.socket | None = None
 
+    def __str__(self) -> str:
+        """Who is at the other end: urllib3's errors begin with it."""
+        return f"{self.host}:{self.port}"
+
     def connect(self) -> None:
         silence = self.timeout
         self.timeout = min(silence or _CONNECT_SECONDS, _CONNECT_SECONDS)

@@ -57,8 +57,9 @@ def refusal(
     text = f"Could not {attempted}: {host} answered {answer.status}{said}"
     codes = {error.code for error in errors}
     if answer.status in (401, 403):
+        log_in = f"log in, as by `docker login {host}`, or " if answer.status == 401 else ""
         return AccessDenied(
-            f"{text}; give the identity that runs this the right to read the source"
+            f"{text}; {log_in}give the identity that runs this the right to read the source"
             " and to write the destination (on Artifact Registry: roles/artifactregistry.reader"
             " and roles/artifactregistry.writer)"
         )

@@ -10,7 +10,7 @@ import pytest
 from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion import cli
-from promotion.errand import Errand, Unrecorded
+from promotion.by_hand.errand import Errand, Unrecorded
 from promotion.errors import TagTaken
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Reference
@@ -216,11 +216,16 @@ def test_arguments_are_checked_before_anything_is_asked(
     assert shop.near.served == []
 
 
+@pytest.mark.parametrize("stage", ["fast-feedback", "prod"])
 def test_the_registry_is_no_part_of_the_name(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
+    shop: Shop, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
-    """A full name is refused, rather than looked for below the stage."""
-    assert promote(shop, f"{shop.stage('fast-feedback').repository}:1.0") == 1
+    """A full name, on either side, is refused, rather than looked for below the stage."""
+    registries = {
+        "SOURCE_REGISTRY": f"{shop.near.host}/shop/",
+        "DEST_REGISTRY": f"{shop.far.host}/shop/",
+    }
+    assert promote(shop, f"{shop.stage(stage).repository}:1.0", **registries) == 1
     assert "name it without" in capsys.readouterr().err
 
 

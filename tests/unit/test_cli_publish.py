@@ -15,6 +15,7 @@ from promotion.delivery import Message
 from promotion.events import Event
 from promotion.messages import TestResult
 from promotion.publisher import RecordedTopic
+from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.shop import Shop
 
 TOPIC = "projects/p/topics/shop-results"
@@ -204,6 +205,21 @@ def test_a_tag_that_does_not_exist_is_an_error_whatever_digest_is_given(
     digest = shop.stage("fast-feedback").resolve("1.0")
     assert publish(reference.format(name=name, digest=digest), "--outcome", "success") == 1
     assert topic.events == []
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(403, "PROMOTION_DEV=1"), (503, "its log says why")]
+)
+def test_a_function_that_does_not_take_a_result_fails_the_command(
+    image: str, capsys: pytest.CaptureFixture[str], status: int, advice: str
+) -> None:
+    """What it answered is said, and what to do: one that is deployed has only its topic."""
+    with ScriptedServer(Answer(status, b"no")) as function:
+        arguments = ["publish", image, "--suite", "functional", "--outcome", "success"]
+        assert cli.main([*arguments, "--url", f"http://{function.host}"], {}) == 1
+    complaint = capsys.readouterr().err
+    assert f"answered {status}: no" in complaint
+    assert advice in complaint
 
 
 def test_promoted_is_0(

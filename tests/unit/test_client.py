@@ -45,6 +45,7 @@ def client(server: ScriptedServer, transport: Transport) -> RepositoryClient:
 @pytest.mark.parametrize(
     ("status", "kind", "effect", "advice"),
     [
+        (401, AccessDenied, Retryable, "docker login"),
         (401, AccessDenied, Retryable, "roles/artifactregistry.reader"),
         (403, AccessDenied, Retryable, "roles/artifactregistry.writer"),
         (404, NotFound, Retryable, "check that the repository exists"),

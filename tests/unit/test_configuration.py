@@ -265,5 +265,7 @@ def test_a_file_without_pipelines_is_an_error(text: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The error for a missing file says which one, and how to name another."""
-    with pytest.raises(BadConfiguration, match=r"none\.yaml cannot be read.*PROMOTION_CONFIG"):
+    with pytest.raises(
+        BadConfiguration, match=r"none\.yaml cannot be read: No such file.*PROMOTION_CONFIG"
+    ):
         configuration.load(tmp_path / "none.yaml")

@@ -264,3 +264,4 @@ def test_a_registry_that_is_gone_is_worth_another_try(tmp_path: Path, transport:
         gone.manifest("1.0")
     assert isinstance(raised.value, Retryable)
     assert raised.value.__cause__ is not None
+    assert f"({registry.host}: Failed to establish a new connection" in str(raised.value)

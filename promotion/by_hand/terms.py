@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from promotion import control_log, events, gates
+from promotion.by_hand.errand import Found, tag_unless_taken
 from promotion.effects import Effects, Recorded
-from promotion.errand import Found, tag_unless_taken
 from promotion.errors import BadConfiguration, BadMessage
 from promotion.evidence import kinds
 from promotion.evidence.attested import Evidence

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from promotion.errand import Found, Terms
+from promotion.by_hand.errand import Found, Terms
 from promotion.errors import PromotionError, Retryable
 from promotion.registry.reference import Digest
 from promotion.registry.report import Copied

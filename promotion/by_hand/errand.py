@@ -2,7 +2,7 @@
 
 On any terms an image is recorded before its tag is set, if it is recorded at all, and no tag that
 names other content is ever overwritten. Here are the terms of a plain copy; those that a
-promotion.yaml makes are in by_hand.py, which takes longer to load.
+promotion.yaml makes are in terms.py, which takes longer to load.
 """
 
 from __future__ import annotations

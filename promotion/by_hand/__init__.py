@@ -1,0 +1,1 @@
+"""Promotions by hand, as ``promotion promote`` makes them."""
