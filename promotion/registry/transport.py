@@ -185,7 +185,7 @@ class Transport:
         from urllib3.exceptions import HTTPError
 
         limit = self.limit(request.host)
-        limit.await_quiet(request.deadline)
+        limit.await_start(request.deadline)
         began = time.monotonic()
         try:
             answer, elsewhere, shown = self._authorised(request)
