@@ -148,6 +148,7 @@ COUNT ?= 10000
 .PHONY: load
 load: $(VENV)/runtime parts ## Measure many messages on one instance and on four: COUNT=… (10000)
 	@$(BIN)/python -m bench.load --count $(COUNT)
+	@$(BIN)/python -m bench.limit
 
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing

@@ -1,12 +1,11 @@
 """Many messages at once: how fast, how long each, at what cost, and whether the cost grows evenly.
 
-    python -m bench.load [--count N] [--instances N ...] [--versions N] [--limit N]
+    python -m bench.load [--count N] [--instances N ...] [--versions N]
                          [--folder FOLDER]                  (or: make load COUNT=…)
 
 Of N messages nine tenths are results that only add evidence, and one tenth completes an image of
 ten layers, which is promoted inside its registry; one in a hundred more is malformed. Each row is
-a run of its own, and the last one is at twice the messages. Then a registry that allows so many
-requests a second is worked with.
+a run of its own, and the last one is at twice the messages.
 
 The function runs on its production server, its events go to the Pub/Sub emulator, and images are
 in Docker's registry. The push is made here, by so many publishers at once as an instance takes
@@ -25,7 +24,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -36,7 +34,6 @@ from pathlib import Path
 import urllib3
 
 from bench import memory
-from bench.limited import limited_registry
 from bench.separate import separate_proxy
 from dev import images
 from dev.anonymous import anonymous_transport
@@ -54,7 +51,6 @@ _AT_ONCE = 8
 _PUSHED_AT_ONCE = 4
 _PAUSE_SECONDS = 1.0
 _COUNTED = 20
-_LIMITED = 3
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,6 @@ def main() -> int:
                 place = Place(registry.host, f"run-{number}")
                 wrong += _run(place, messages, instances, options.versions, emulator, folder)
             print(f"\nrequests per promotion: {_requests(registry.host, folder, emulator):.1f}")
-        wrong += _limited(options.limit, folder)
     return int(wrong > 0)
 
 
@@ -133,11 +128,11 @@ def _run(
     place: Place, count: int, instances: int, versions: int, emulator: Service, folder: Path
 ) -> int:
     """Print a row; how many messages had not their effect."""
-    images_pushed = _push(place, count // len(_SUITES), versions)
+    images_pushed = push(place, count // len(_SUITES), versions)
     messages = list(_messages(images_pushed, count // 100))
     with PubSub(emulator.host, place.prefix) as pubsub:
         with _functions(place, instances, pubsub, folder / place.prefix) as functions:
-            taken = _deliver(messages, [each.url for each in functions])
+            taken = deliver(messages, [each.url for each in functions])
             peak = max(memory.peak(worker) for each in functions for worker in _workers(each.pid))
         wrong = abs(_pulled(pubsub, EVENTS) - len(images_pushed))
         wrong += abs(_pulled(pubsub, DEAD_LETTERS) - len(taken.seconds["malformed"]))
@@ -162,12 +157,13 @@ def _functions(
     environment |= {"LOG_LEVEL": "WARNING", "K_SERVICE": "load"}
     with ExitStack() as running:
         yield [
-            running.enter_context(function_server(ROOT, environment, _new(folder, number)))
+            running.enter_context(function_server(ROOT, environment, new_folder(folder, number)))
             for number in range(instances)
         ]
 
 
-def _new(folder: Path, number: int) -> Path:
+def new_folder(folder: Path, number: int) -> Path:
+    """Make a folder for one instance."""
     own = folder / str(number)
     own.mkdir()
     return own
@@ -179,7 +175,7 @@ def _workers(pid: int) -> list[int]:
     return [int(child) for child in children.split()]
 
 
-def _push(place: Place, number: int, versions: int) -> list[tuple[str, str]]:
+def push(place: Place, number: int, versions: int) -> list[tuple[str, str]]:
     """Push so many images, each of ten layers of its own; their names and digests."""
     transport = anonymous_transport()
 
@@ -198,15 +194,16 @@ def _push(place: Place, number: int, versions: int) -> list[tuple[str, str]]:
 
 def _messages(pushed: Sequence[tuple[str, str]], malformed: int) -> Iterator[Message]:
     """The messages; images take turns, so that no two about one image travel at once."""
-    results = list(_results(pushed))
-    every = max(1, len(results) // malformed) if malformed else len(results) + 1
-    for number, result in enumerate(results):
+    all_results = list(results(pushed))
+    every = max(1, len(all_results) // malformed) if malformed else len(all_results) + 1
+    for number, result in enumerate(all_results):
         yield result
         if number % every == every - 1:
             yield Message("malformed", b"{not JSON")
 
 
-def _results(pushed: Sequence[tuple[str, str]]) -> Iterator[Message]:
+def results(pushed: Sequence[tuple[str, str]]) -> Iterator[Message]:
+    """All results of all images, the last of each image being what it waits for."""
     for start in range(0, len(pushed), _WINDOW):
         for suite in _SUITES:
             kind = "promotion" if suite == _SUITES[-1] else "evidence"
@@ -219,7 +216,7 @@ def _result(image: str, digest: str, suite: str) -> bytes:
     return json.dumps(content).encode()
 
 
-def _deliver(messages: Iterable[Message], urls: Sequence[str], at_once: int = _AT_ONCE) -> Taken:
+def deliver(messages: Iterable[Message], urls: Sequence[str], at_once: int = _AT_ONCE) -> Taken:
     """Publish them all, each instance taking so many at once, and again what is answered 503."""
     taken, lock = Taken(), threading.Lock()
     waiting = iter(messages)
@@ -288,38 +285,12 @@ def _requests(host: str, folder: Path, emulator: Service) -> float:
     """The requests that each of some promotions takes, all evidence being there."""
     with separate_proxy(host) as proxy, PubSub(emulator.host, "counted") as pubsub:
         place = Place(proxy.host, "counted")
-        results = list(_results(_push(place, _COUNTED, _COUNTED)))
+        counted = list(results(push(place, _COUNTED, _COUNTED)))
         with _functions(place, 1, pubsub, folder / "counted") as (function,):
-            _deliver([each for each in results if each.kind == "evidence"], [function.url])
+            deliver([each for each in counted if each.kind == "evidence"], [function.url])
             proxy.forget()
-            _deliver([each for each in results if each.kind == "promotion"], [function.url], 1)
+            deliver([each for each in counted if each.kind == "promotion"], [function.url], 1)
             return len(proxy.exchanges()) / _COUNTED
-
-
-# A registry with a limit
-
-
-def _limited(limit: int, folder: Path) -> int:
-    """Promote from a registry that allows so many requests a second; print how near it is kept."""
-    with limited_registry(folder / "limited", limit) as registry, ExitStack() as running:
-        place = Place(registry.host, "limited")
-        pushed = _push(place, _LIMITED, _LIMITED)
-        configuration = folder / "limited.yaml"
-        configuration.write_text(place.configuration(folder), encoding="utf-8")
-        environment = {"PROMOTION_CONFIG": str(configuration), "LOG_LEVEL": "WARNING"}
-        server = function_server(ROOT, environment, _new(folder, 1000))
-        function = running.enter_context(server)
-        registry.begin()
-        taken = _deliver(_results(pushed), [function.url])
-        statuses: Counter[int] = Counter(registry.statuses)
-    throttled = statuses.pop(429, 0)
-    allowed = statuses.total()
-    print(
-        f"\na registry that allows {limit} requests a second: {allowed:,} answered in"
-        f" {taken.wall:.1f} s, {allowed / taken.wall:.1f} a second; {throttled:,} refused with 429"
-        f" ({100 * throttled / (allowed + throttled):.1f} %); {taken.again} deliveries repeated"
-    )
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -328,7 +299,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--count", type=int, default=10_000, metavar="N", help="messages; default: 10000")
     add("--instances", type=int, nargs="+", default=[1, 4], metavar="N", help="default: 1 4")
     add("--versions", type=int, default=10, metavar="N", help="of each image; default: 10")
-    add("--limit", type=int, default=50, metavar="N", help="requests a second; default: 50")
     add("--folder", type=Path, help="where the registries keep their data")
     return parser
 

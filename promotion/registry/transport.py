@@ -1,8 +1,9 @@
 """HTTP to registries for one identity: authorised, limited, repeated, and explained when it fails.
 
 Every request of the product to a registry passes through Transport.send or Transport.stream. Each
-concern has a file of its own: who we are (auth), how much at once (limits), when again (retry),
-what a refusal means (refusal), over which connections (connections). Here they are put together.
+concern has a file of its own: who we are (auth), how much at once and how fast (limits), when again
+(retry), what a refusal means (refusal), over which connections (connections). Here they are put
+together.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class Transport:
         from urllib3.exceptions import HTTPError
 
         limit = self.limit(request.host)
-        limit.await_quiet(request.deadline)
+        limit.await_start(request.deadline)
         began = time.monotonic()
         try:
             answer, elsewhere, shown = self._authorised(request)

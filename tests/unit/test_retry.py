@@ -13,7 +13,7 @@ from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import DeadlineExceeded, PromotionError, RegistryUnavailable
-from promotion.registry import retry
+from promotion.registry import limits, retry
 from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.limits import HostLimit
@@ -23,6 +23,7 @@ from promotion.registry.reference import Repository, digest_of
 from promotion.registry.report import Unwatched, Way
 from promotion.registry.retry import Patience, retry_after
 from promotion.registry.transport import Transport
+from tests.unit.clock import Clock
 from tests.unit.scripted import Answer, ScriptedServer
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -261,6 +262,54 @@ def test_a_turn_is_waited_for() -> None:
         thread.join()
 
 
+def test_after_a_refusal_requests_begin_one_by_one() -> None:
+    """However many wait: together they take as long as the rate asks for."""
+    limit = HostLimit("registry", 16)
+    began = time.monotonic()
+    limit.throttled(began, 0)
+    threads = [threading.Thread(target=limit.await_start, args=(NEVER,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began >= 5 / 17
+
+
+def test_requests_that_wait_to_begin_heed_a_pause() -> None:
+    """Whoever was to begin in a moment finds out that there is no time for it any more."""
+    limit = HostLimit("registry", 16)
+    limit.throttled(time.monotonic(), 30)
+    ended: list[DeadlineExceeded] = []
+
+    def begin() -> None:
+        try:
+            limit.await_start(Deadline.after(60))
+        except DeadlineExceeded as error:
+            ended.append(error)
+
+    waiting = threading.Thread(target=begin)
+    waiting.start()
+    limit.throttled(time.monotonic(), 3600)
+    waiting.join()
+    assert ["left alone for 3600 s" in str(each) for each in ended] == [True]
+
+
+def test_a_request_that_cannot_begin_in_time_takes_no_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends at once, saying why, and the next one begins no later for it."""
+    clock = Clock()
+    monkeypatch.setattr(limits, "time", clock)
+    limit = HostLimit("registry", 16)
+    limit.throttled(clock.now, 0)
+    limit.await_start(NEVER)
+    for _ in range(100):
+        with pytest.raises(DeadlineExceeded, match="has refused requests"):
+            limit.await_start(Deadline.after(0.05))
+    clock.now += 1 / 16
+    limit.await_start(Deadline.after(10))
+
+
 def test_a_pause_holds_for_all_who_share_the_host() -> None:
     """While a host wants to be left alone, nobody of the process gets a turn."""
     limit = HostLimit("registry", 16)
@@ -268,4 +317,4 @@ def test_a_pause_holds_for_all_who_share_the_host() -> None:
     with pytest.raises(DeadlineExceeded, match="left alone"), limit.slot(Deadline.after(60)):
         pass
     with pytest.raises(DeadlineExceeded):
-        limit.await_quiet(Deadline.after(60))
+        limit.await_start(Deadline.after(60))
