@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from promotion import document
+from promotion import document, typed
 from promotion.document import Document, KeyPath
 from promotion.errors import BadConfiguration, BadReference
 from promotion.pipeline import (
@@ -123,14 +123,14 @@ def _convert(source: Document) -> PipelinesWritten:
     }
     _raise_if(_problems(source, of_pipelines, PipelineWritten))
     _raise_if(_problems(source, {(): source.data}, PipelinesWritten))
-    return msgspec.convert(source.data, PipelinesWritten)
+    return typed.convert(source.data, PipelinesWritten)
 
 
 def _problems(source: Document, parts: Mapping[KeyPath, Any], kind: type[Written]) -> list[str]:
     problems = []
     for path, part in parts.items():
         try:
-            msgspec.convert(part, kind)
+            typed.convert(part, kind)
         except msgspec.ValidationError as error:
             place, problem = _explained(error, path)
             problems.append(f"{source.place(place)}: {problem}")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from promotion import configuration
+from promotion import configuration, typed
 from promotion.errors import BadMessage
 from promotion.evidence.act import Kind
 
@@ -119,7 +119,7 @@ def parse(body: bytes) -> Decision:
         BadMessage: It is not JSON, or not of the form that its action has.
     """
     try:
-        decision = msgspec.json.decode(body, type=Decision)
+        decision = typed.decode(body, Decision)
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"Not a decision: {error}") from error
     given = {name for name in Decision.__struct_fields__ if _is_given(getattr(decision, name))}

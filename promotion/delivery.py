@@ -16,6 +16,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
+
 _EVENTARC_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
 _CLOCK_SKEW = timedelta(minutes=5)
 _TOPIC_IN_PATH = re.compile(r"projects/[^/]+/topics/[^/?]+")
@@ -87,7 +89,7 @@ def development_delivery(path: str, headers: Mapping[str, str], body: bytes) -> 
 
 def _unwrapped(names_topic: str, body: bytes) -> Message | None:
     try:
-        push = msgspec.json.decode(body, type=_Push)
+        push = typed.decode(body, _Push)
     except (ValueError, RecursionError):
         return None
     topic = _TOPIC_IN_PATH.search(names_topic)
@@ -120,7 +122,7 @@ def _carried_by_headers(lower: Mapping[str, str]) -> dict[str, str]:
 
 def _moment(text: str | None) -> datetime:
     try:
-        moment = msgspec.convert(text, datetime)
+        moment = typed.convert(text, datetime)
     except msgspec.ValidationError:
         return datetime.now(UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

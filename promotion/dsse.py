@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Never, TypeVar
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
+
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST = 128 * 1024
 
@@ -127,7 +129,7 @@ def _read(content: bytes, kind: type[_Written]) -> _Written:
     if len(content) > LARGEST:
         raise NotAnEnvelope(f"it has {len(content):,} bytes, and {LARGEST:,} are read at most")
     try:
-        return msgspec.json.decode(content, type=kind)
+        return typed.decode(content, kind)
     except (ValueError, RecursionError) as error:
         raise NotAnEnvelope(f"it is not well formed: {error}") from error
 

@@ -14,8 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
+from promotion import typed
 from promotion.errors import BadMessage, NotIdentified, RegistryUnavailable
 from promotion.registry.fetch import Answer, Fetch
 
@@ -141,7 +140,7 @@ class _Certificates:
                 f"{self._url} answered {answer.status}: no identity can be verified; try again"
             )
         try:
-            return msgspec.json.decode(answer.content, type=dict[str, str])
+            return typed.decode(answer.content, dict[str, str])
         except (ValueError, RecursionError) as error:
             raise RegistryUnavailable(
                 f"{self._url} gave an unintelligible answer: no identity can be verified; try again"

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from promotion import typed
 from promotion.dsse import Envelope, Signature, pre_authentication_encoding
 from promotion.errors import (
     AccessDenied,
@@ -139,7 +140,7 @@ class KmsSigner:
             raise _refusal(attempted, answer, token)
         try:
             # Numbers of 64 bits are strings in Google's JSON.
-            return msgspec.json.decode(answer.content, type=kind, strict=False)
+            return typed.decode(answer.content, kind, strict=False)
         except (ValueError, RecursionError) as error:
             raise Retryable(f"{attempted}: {_HOST} gave an unintelligible answer") from error
 
@@ -183,6 +184,6 @@ def _refusal(attempted: str, answer: Answer, token: str) -> PromotionError:
 
 def _problem(content: bytes) -> _Problem:
     try:
-        return msgspec.json.decode(content, type=_Complaint).error
+        return typed.decode(content, _Complaint).error
     except (ValueError, RecursionError):
         return _Problem()

@@ -19,6 +19,7 @@ from cloudevents.exceptions import GenericException as CloudEventError
 from cloudevents.http import CloudEvent, from_json
 from msgspec import Meta
 
+from promotion import typed
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.events import Event
@@ -166,16 +167,16 @@ def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
         size = len(message.data)
         raise BadMessage(f"Not a test result: it has {size:,} bytes, and {LARGEST:,} are read")
     try:
-        content = msgspec.convert(_content(message), dict[str, Any])
+        content = typed.convert(_content(message), dict[str, Any])
         if "incident" in content:
             return read_incident(content, message)
         if "evaluate" in content:
             return read_evaluate(content, message)
         if "context" in content:
-            return _from_event(msgspec.convert(content, _Event), content, message)
+            return _from_event(typed.convert(content, _Event), content, message)
         if "deployed_at" in content:
-            return _deployed(msgspec.convert(content, PlainDeployment), message)
-        return _result(msgspec.convert(content, PlainResult), message)
+            return _deployed(typed.convert(content, PlainDeployment), message)
+        return _result(typed.convert(content, PlainResult), message)
     except (ValueError, TypeError, OverflowError, RecursionError, BadReference) as error:
         raise BadMessage(f"Not a test result: {error}") from error
     except CloudEventError as error:
@@ -217,11 +218,11 @@ def _from_event(event: _Event, content: Any, message: Message) -> TestResult | D
     """What a CDEvent says."""
     kind = event.context.type
     if kind.startswith(_SUITE_RUN_FINISHED):
-        return _result(_finished(msgspec.convert(content, _Finished)), message)
+        return _result(_finished(typed.convert(content, _Finished)), message)
     if kind.startswith(_RUNS):
-        read = msgspec.convert(content, _ServiceEvent)
+        read = typed.convert(content, _ServiceEvent)
         fields = {**msgspec.to_builtins(read.custom_data), "deployed_at": read.context.timestamp}
-        return _deployed(msgspec.convert(fields, PlainDeployment), message)
+        return _deployed(typed.convert(fields, PlainDeployment), message)
     raise BadMessage(
         f"A CDEvent of type {kind} is not a test result, nor a deployment; those begin with"
         f" {', '.join((_SUITE_RUN_FINISHED, *_RUNS))}"
@@ -230,7 +231,7 @@ def _from_event(event: _Event, content: Any, message: Message) -> TestResult | D
 
 def _finished(event: _Finished) -> PlainResult:
     suite = event.subject.content.test_suite
-    return msgspec.convert(
+    return typed.convert(
         {
             **msgspec.to_builtins(event.custom_data),
             "suite": suite.id or suite.name,

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from promotion import typed
 from promotion.errors import BadReference, NotFound, UnsupportedContent
 from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
 from promotion.evidence.statement import ResourceDescriptor
@@ -166,7 +167,7 @@ def read(repository: RepositoryClient, name: str) -> Policy:
     """
     manifest = repository.manifest(name)
     try:
-        layers = msgspec.json.decode(manifest.content, type=_Artifact).layers
+        layers = typed.decode(manifest.content, _Artifact).layers
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(f"{repository.repository}:{name} is no policy: {error}") from error
     by_type = {layer.media_type: layer for layer in layers}

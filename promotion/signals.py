@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.registry.reference import Digest, Reference, parse_digest
@@ -104,7 +105,7 @@ def read_incident(content: Any, message: Message) -> Incident:
         BadMessage: It is none, or tells of a moment that had not come when it was published.
     """
     try:
-        read = msgspec.convert(content, _Notification).incident
+        read = typed.convert(content, _Notification).incident
         started_at = datetime.fromtimestamp(read.started_at, UTC)
         # The state tells whether it is closed; the moment is not always there.
         closed_at = message.published_at.astimezone(UTC)
@@ -139,7 +140,7 @@ def read_evaluate(content: Any, message: Message) -> Evaluate:
         BadMessage: It is none.
     """
     try:
-        which = msgspec.convert(content, _Request).evaluate
+        which = typed.convert(content, _Request).evaluate
         if isinstance(which, str):
             return Evaluate(message.subscription, message.published_at)
         image = Reference.parse(which.image) if which.image else None

@@ -18,6 +18,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
 from promotion.dsse import BUNDLE_TYPE
 from promotion.errors import BadReference
 from promotion.evidence.statement import NotAStatement
@@ -93,7 +94,7 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
         size = len(attestation.content)
         raise NotAStatement(f"its manifest has {size:,} bytes, and {LARGEST:,} are read at most")
     try:
-        read = msgspec.json.decode(attestation.content, type=_Attestation)
+        read = typed.decode(attestation.content, _Attestation)
         bundle = Blob(parse_digest(read.layers[0].digest), read.layers[0].size)
     except (ValueError, RecursionError, BadReference) as error:
         raise NotAStatement(f"its manifest is not well formed: {error}") from error

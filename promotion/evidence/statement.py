@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
 from promotion.errors import BadReference
 from promotion.registry.reference import Digest, algorithm_of, parse_digest
 
@@ -125,6 +126,6 @@ def decode(content: bytes, kind: type[Predicate]) -> Predicate:
         NotAStatement: It is not of that type.
     """
     try:
-        return msgspec.json.decode(content, type=kind)
+        return typed.decode(content, kind)
     except (ValueError, RecursionError, BadReference) as error:
         raise NotAStatement(f"it is not well formed: {error}") from error

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
 from promotion.errors import UnsupportedContent
 from promotion.registry.reference import LONGEST_TAG
 from promotion.registry.transport import Response
@@ -40,7 +41,7 @@ def listed_tags(answer: Response) -> list[str]:
         UnsupportedContent: It is no list of tags.
     """
     try:
-        return msgspec.json.decode(answer.content, type=_TagList).tags or []
+        return typed.decode(answer.content, _TagList).tags or []
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(f"The registry sent no list of tags: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from promotion import typed
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import AccessDenied, BadReference, RegistryRefused, UnsupportedContent
 from promotion.registry.pages import LONGEST_PAGE, all_pages, check_count, check_length
@@ -73,7 +74,7 @@ def _first_page(request: Request, transport: Transport) -> Response:
 
 def _repositories(host: str, page: Response) -> list[Repository]:
     try:
-        names = msgspec.json.decode(page.content, type=_Names).repositories or []
+        names = typed.decode(page.content, _Names).repositories or []
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(f"{host} sent no list of repositories: {error}") from error
     return [repository for name in names for repository in _repository(host, name)]

@@ -11,6 +11,7 @@ import subprocess
 
 import msgspec
 
+from promotion import typed
 from promotion.errors import AccessDenied
 from promotion.registry.credentials import Credential, IdentityToken, Login
 
@@ -39,7 +40,7 @@ def ask_helper(name: str, server: str) -> Credential | None:
     if output is None:
         return None
     try:
-        found = msgspec.json.decode(output, type=_Found)
+        found = typed.decode(output, _Found)
     except (ValueError, RecursionError) as error:
         # The output itself may hold a secret.
         raise AccessDenied(

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from promotion import typed
 from promotion.errors import AccessDenied
 from promotion.registry.credential_helper import ask_helper
 from promotion.registry.credentials import Credential, IdentityToken, Login, Token
@@ -80,7 +81,7 @@ class DockerConfig:
 
     def _read(self) -> _Config:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Config)
+            return typed.decode(self._path.read_bytes(), _Config)
         except (FileNotFoundError, NotADirectoryError):
             return _Config()
         except (OSError, ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from promotion import typed
 from promotion.errors import BeyondLimit, UnsupportedContent
 from promotion.registry.reference import Digest, algorithm_of, digest_of, parse_digest
 
@@ -137,7 +138,7 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
         UnsupportedContent: It is not an index.
     """
     try:
-        return msgspec.json.decode(manifest.content, type=_List).manifests
+        return typed.decode(manifest.content, _List).manifests
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not an index: {error}"
@@ -146,7 +147,7 @@ def index_entries(manifest: Manifest) -> list[Descriptor]:
 
 def _successors(manifest: Manifest) -> Successors:
     if manifest.media_type in INDEX_TYPES:
-        index = msgspec.json.decode(manifest.content, type=_Index)
+        index = typed.decode(manifest.content, _Index)
         _check_entries(manifest, len(index.manifests))
         children = {
             parse_digest(pointer.digest): pointer.media_type
@@ -158,10 +159,10 @@ def _successors(manifest: Manifest) -> Successors:
         indexes = frozenset(digest for digest, kind in children.items() if kind in INDEX_TYPES)
         return Successors(tuple(children), _blobs(others), _subject(index.subject), indexes)
     if manifest.media_type in IMAGE_TYPES:
-        image = msgspec.json.decode(manifest.content, type=_Image)
+        image = typed.decode(manifest.content, _Image)
         return Successors((), _blobs([image.config, *image.layers]), _subject(image.subject))
     if manifest.media_type == OCI_ARTIFACT:
-        artifact = msgspec.json.decode(manifest.content, type=_Artifact)
+        artifact = typed.decode(manifest.content, _Artifact)
         return Successors((), _blobs(artifact.blobs), _subject(artifact.subject))
     raise UnsupportedContent(
         f"The manifest {manifest.digest} is of type {manifest.media_type!r}, which cannot be"

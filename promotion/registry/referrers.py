@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from promotion import typed
 from promotion.deadline import Cancellation
 from promotion.errors import (
     AccessDenied,
@@ -198,7 +199,7 @@ def described(manifest: Manifest) -> Descriptor:
         UnsupportedContent: It is not a manifest.
     """
     try:
-        fields = msgspec.json.decode(manifest.content, type=_Described)
+        fields = typed.decode(manifest.content, _Described)
     except (ValueError, RecursionError) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} cannot be listed: {error}"

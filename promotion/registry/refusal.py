@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from promotion import typed
 from promotion.errors import (
     AccessDenied,
     ContentMismatch,
@@ -83,6 +84,6 @@ def _errors(answer: urllib3.BaseHTTPResponse) -> list[_Error]:
     from urllib3.exceptions import HTTPError
 
     try:
-        return msgspec.json.decode(answer.read(_LONGEST_EXPLANATION), type=_Errors).errors
+        return typed.decode(answer.read(_LONGEST_EXPLANATION), _Errors).errors
     except (ValueError, RecursionError, HTTPError):
         return []

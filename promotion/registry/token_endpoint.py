@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from promotion import typed
 from promotion.errors import AccessDenied, PromotionError, RegistryUnavailable
 from promotion.registry.challenge import Challenge
 from promotion.registry.concealed import concealed
@@ -125,7 +126,7 @@ def _actions(scope: str) -> list[str]:
 
 def _issued(attempted: str, answer: Answer) -> IssuedToken:
     try:
-        issued = msgspec.json.decode(answer.content, type=_Issued, strict=False)
+        issued = typed.decode(answer.content, _Issued, strict=False)
     except (ValueError, RecursionError) as error:
         raise AccessDenied(f"{attempted} answered something that is not a token") from error
     value = issued.token or issued.access_token or ""
@@ -169,7 +170,7 @@ def _refusal(
 
 def _explanation(content: bytes, credential: Credential | None) -> str:
     try:
-        said = msgspec.json.decode(content, type=_Complaint)
+        said = typed.decode(content, _Complaint)
     except (ValueError, RecursionError):
         return ""
     errors = [f"{error.code}: {error.message}" for error in said.errors[:3]]
