@@ -155,7 +155,7 @@ def _deployed(options: argparse.Namespace, *files: Check) -> Deployment:
     if options.outputs:
         prerequisites.require(
             [*prerequisites.names(options.project), prerequisites.file("OUTPUTS", options.outputs)],
-            [prerequisites.library_credentials, *files],
+            [prerequisites.application_credentials, *files],
         )
         return deployment.read(options.outputs.read_bytes())
     infrastructure = _infrastructure(options, [*prerequisites.names(options.project), *files])

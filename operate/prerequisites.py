@@ -63,7 +63,7 @@ def credentials(gcloud: Program) -> list[Check]:
     return [partial(_account, gcloud), partial(_default_credentials, gcloud)]
 
 
-def library_credentials() -> str | None:
+def application_credentials() -> str | None:
     """That the Python libraries know who is at work; Pub/Sub's emulator asks nobody."""
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
