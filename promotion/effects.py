@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
 
 from promotion import events, gates, policy
-from promotion.announcement import is_announced, mark_announced
+from promotion.announcement import Announcer, Recorded
 from promotion.deadline import Deadline
-from promotion.errors import BeyondLimit, Contended, NotFound
+from promotion.errors import BeyondLimit, NotFound
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
@@ -44,13 +43,6 @@ _logger = logging.getLogger(__name__)
 _REVOKING = frozenset({"suite-failed", "alert-open"})
 
 
-class Recorded(NamedTuple):
-    """The records of a promotion, the first one first, and whether they had been there before."""
-
-    records: Sequence[PromotionRecord]
-    known: bool
-
-
 class Effects:
     """Carries out verdicts; safe to share between threads."""
 
@@ -63,7 +55,7 @@ class Effects:
         now: Callable[[], datetime],
     ) -> None:
         self._transport = transport
-        self._topic = topic
+        self._announcer = Announcer(topic, store)
         self._store = store
         self._policy = policy
         self._now = now
@@ -71,7 +63,7 @@ class Effects:
 
     def prepare(self) -> None:
         """Get ready in the background: something may have to be announced soon."""
-        self._topic.prepare()
+        self._announcer.prepare()
 
     def settled(self, case: Case, judgement: Judgement) -> Judgement:
         """The judgement, made again if a twin may have changed what it rests on.
@@ -111,7 +103,7 @@ class Effects:
         """Have the evidence and a promotion record at the destination, where the image is.
 
         Returns:
-            The records; None if more is attached to the image there than can be read.
+            The record; None if more is attached to the image there than can be read.
 
         Raises:
             Retryable: Something could not be read or written.
@@ -120,8 +112,10 @@ class Effects:
         if there.overflow:
             return None
         self._store.carry(judgement.evidence, image.digest, case.places, case.destination, there)
-        known = case.records(there, judgement.evidence)
-        return Recorded(known or self._record(case, judgement, image, there), bool(known))
+        known = case.standing(there, judgement.evidence)
+        if known:
+            return Recorded(known[0].basis.statement, known[0].said, there, known=True)
+        return self._record(case, judgement, image, there)
 
     def tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
         """Set the image's tag, if nothing speaks against it by now; the verdict.
@@ -136,15 +130,12 @@ class Effects:
         return verdict
 
     def announce_promotion(self, case: Case, recorded: Recorded, image: Manifest) -> None:
-        """Announce that the image is in its next stage, as its first record has it.
+        """Announce that the image is in its next stage, as one record has it, whoever announces it.
 
         Raises:
             Retryable: It could not be announced, or another process is about to.
         """
-        if not recorded.known:
-            _check_alone(case, recorded.records, image)
-        event = events.promoted(case.promotion, recorded.records[0])
-        self._announce(event, image, case.destination)
+        self._announcer.announce_promotion(case, recorded, image)
 
     def tell(self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime) -> None:
         """Announce what keeps the image from moving on, or what would have been done.
@@ -157,8 +148,8 @@ class Effects:
         """
         event = self._event(case, judgement, verdict, at)
         if event:
-            marks = self.writer(case.promotion.source.repository, case.source.deadline)
-            self.announce(event, judgement.subject, marks)
+            beside = self.writer(case.promotion.source.repository, case.source.deadline)
+            self._announcer.announce(event, judgement.subject, beside)
 
     def deny_beyond_limit(self, case: Case, limit: BeyondLimit, at: datetime) -> None:
         """Announce that an image stays, since of it there is more than is ever read.
@@ -195,16 +186,7 @@ class Effects:
             message = f"revoked by {act.said.author}: {act.said.reason}"
             finding = Finding(Decision.DENY, "revoked", message, basis=(act.basis,))
             event = events.revoked(here, Verdict((finding,)), stages, act.basis.at)
-            self.announce(event, subject, place)
-
-    def announce(self, event: Event, image: Manifest | None, marks: RepositoryClient) -> None:
-        """Publish an event, unless a mark beside the image says that this has been done.
-
-        Raises:
-            Retryable: It could not be published, or that could not be remembered.
-        """
-        with self._turns.turn(event.attributes["ce-id"]):
-            self._announce(event, image, marks)
+            self._announcer.announce(event, subject, place)
 
     def keep_policy(self, stage: Repository, deadline: Deadline) -> None:
         """See to it that the policy in force is kept in a stage.
@@ -244,18 +226,14 @@ class Effects:
 
     def _record(
         self, case: Case, judgement: Judgement, image: Manifest, there: Evidence
-    ) -> list[PromotionRecord]:
-        """Attach a promotion record to the image at its destination; all there are, in order.
-
-        Of several records, which only promoters in different processes can write, the first one
-        counts, so that all of them announce the same.
-        """
+    ) -> Recorded:
+        """Attach a promotion record to the image at its destination."""
         self.keep_policy(case.next_stage, case.destination.deadline)
         record = self._new_record(case, judgement.verdict)
         stated = self._store.attach(case.destination, image, record, there)
         there = self._store.read(image.digest, [case.destination])
         check_counted(stated, there)
-        return case.records(there, judgement.evidence) or [record]
+        return Recorded(stated, record, there, known=False)
 
     def _new_record(self, case: Case, verdict: Verdict) -> PromotionRecord:
         promotion = case.promotion
@@ -277,17 +255,6 @@ class Effects:
             event_id=events.promoted_id(promotion),
             resource=events.package_url(promotion.destination, promotion.digest),
         )
-
-    def _announce(self, event: Event, image: Manifest | None, repository: RepositoryClient) -> None:
-        """Publish an event, unless the image bears a mark that it has been published."""
-        event_id = event.attributes["ce-id"]
-        if image and is_announced(event_id, image, repository):
-            _logger.info("announced already: %s", event.attributes["ce-type"])
-            return
-        self._topic.publish(event)
-        _log_announced(event)
-        if image:
-            mark_announced(event_id, image, repository)
 
 
 def _revokes(act: Act, image: Image) -> bool:
@@ -314,27 +281,6 @@ def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
             **case.promotion.stages,
         },
     )
-
-
-def _log_announced(event: Event) -> None:
-    """Say that an event has been published; metrics count these fields."""
-    told = {name: event.attributes[name] for name in ("from_stage", "to_stage")}
-    kind = event.attributes["ce-type"]
-    _logger.info("announced: %s", kind, extra={"announced": events.short_name(kind), **told})
-
-
-def _check_alone(case: Case, records: Sequence[PromotionRecord], image: Manifest) -> None:
-    """Leave the announcement to a later delivery where another process promotes the same.
-
-    Whoever writes a record last sees all, and cannot know which of them the others have seen. One
-    process at most sees its own alone, and announces that.
-    """
-    event_id = events.promoted_id(case.promotion)
-    if len(records) > 1 and not is_announced(event_id, image, case.destination):
-        raise Contended(
-            f"{case.promotion.destination} is promoted by another process at this moment, which may"
-            " announce it; the next delivery sees to it that this has been done"
-        )
 
 
 def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:

@@ -13,7 +13,7 @@ from functools import partial
 from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import EvidenceMissing
-from promotion.evidence.attested import Evidence
+from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
 from promotion.gates import Standing
@@ -116,22 +116,29 @@ class Case:
         next_stage = self.image.pipeline.stages[self.promotion.to_stage]
         return stages_holding(self.image, self.promotion.digest, next_stage, self.source)
 
-    def records(self, there: Evidence, known: Evidence) -> list[PromotionRecord]:
-        """The records of this promotion that still stand, the first one first.
+    def records(self, there: Evidence) -> list[Attested[PromotionRecord]]:
+        """The records of this promotion, the first one first.
 
         Args:
             there: What is attached to the image at its destination.
-            known: What is known of the image, whose failures a record may not precede.
         """
         promotion = self.promotion
-        records = [
+        return [
             each
             for each in sorted(there.records, key=lambda each: (each.basis.at, each.basis))
             if each.said.pipeline == promotion.pipeline
             and each.said.from_stage == promotion.from_stage
             and each.said.destination == promotion.destination
         ]
-        return [each.said for each in records if gates.stands(self.image, each.said, known)]
+
+    def standing(self, there: Evidence, known: Evidence) -> list[Attested[PromotionRecord]]:
+        """Those records of this promotion that no failure follows, the first one first.
+
+        Args:
+            there: What is attached to the image at its destination.
+            known: What is known of the image.
+        """
+        return [each for each in self.records(there) if gates.stands(self.image, each.said, known)]
 
 
 def check_counted(stated: Digest | None, evidence: Evidence) -> None:

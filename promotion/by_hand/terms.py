@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 import msgspec
 
 from promotion import control_log, events, gates
+from promotion.announcement import Recorded
 from promotion.by_hand.errand import Found, tag_unless_taken
-from promotion.effects import Effects, Recorded
+from promotion.effects import Effects
 from promotion.errors import BadConfiguration, BadMessage
-from promotion.evidence import kinds
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.evidence.store import EvidenceStore
 from promotion.judgement import Case, Judgement, check_counted, judge
 from promotion.pipeline import Image, Pipelines, Promotion
-from promotion.registry.reference import Digest, Reference, digest_of
+from promotion.registry.reference import Digest, Reference
 from promotion.verdict import Decision, Finding, Verdict
 
 
@@ -144,7 +144,7 @@ class ByTheGate:
             overflow = gates.evidence_overflow(f"it in {self._case.promotion.to_stage}")
             self.verdict = Verdict((*self.verdict.findings, overflow))
             return None
-        return digest_of(kinds.write(self._recorded.records[0], self._found.image.digest))
+        return self._recorded.statement
 
     def tag(self) -> Verdict:
         """Judge once more, and set the tag if the gate still agrees."""
