@@ -78,6 +78,7 @@ class Checkpoint:
 
     def _pass_on(self, request: Request) -> Iterator[bytes]:
         passed = 0
+        self._look_at(Point(request.method, request.path, passed, False))
         while piece := request.stream.read(_PIECE):
             yield piece
             passed += len(piece)

@@ -89,13 +89,16 @@ def after_setting_the_tag(at: Point) -> bool:
 
 
 def remembering_it() -> Callable[[Point], bool]:
-    """The event is out, and the first request to remember that has been made."""
+    """The event is out, and its mark is on the way: the second one after the tag is set."""
+    marks: set[str] = set()
     tagged = threading.Event()
 
     def stops(at: Point) -> bool:
         if after_setting_the_tag(at):
             tagged.set()
-        return tagged.is_set() and at.method == "POST"
+        elif tagged.is_set() and at.method == "PUT" and "/manifests/sha256:" in at.path:
+            marks.add(at.path)
+        return len(marks) > 1
 
     return stops
 

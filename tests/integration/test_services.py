@@ -178,7 +178,7 @@ def test_emulator_starts_again(tmp_path: Path, http: urllib3.PoolManager) -> Non
 def test_emulator_reports_that_it_cannot_listen(tmp_path: Path, emulator: Service) -> None:
     """An emulator whose port is taken is reported, although its process would stay."""
     with (
-        pytest.raises(ServiceFailed, match=r"(?s)could not listen on its port.*\tat "),
+        pytest.raises(ServiceFailed, match="could not listen on its port"),
         pubsub_emulator(tmp_path, "local", port=emulator.port),
     ):
         pass

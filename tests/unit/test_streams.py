@@ -303,6 +303,15 @@ def test_a_copy_that_fails_does_not_wait_for_look_ups(
             copy(image, scripted(source, pieces), destination, attachments)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, also where tests run in the background, which shells let ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_copy_that_is_interrupted_does_not_wait_for_its_streams(
     source: RepositoryClient, destination: RepositoryClient
 ) -> None:
