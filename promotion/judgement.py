@@ -108,13 +108,14 @@ class Case:
         return (self.source, *self.elsewhere)
 
     def reached(self) -> list[str]:
-        """The stages from the next one on in which the version names this digest.
+        """The stages after the image's own, on all ways out, where the version names this digest.
 
         Raises:
             Retryable: A registry failed.
         """
-        next_stage = self.image.pipeline.stages[self.promotion.to_stage]
-        return stages_holding(self.image, self.promotion.digest, next_stage, self.source)
+        own = self.image.stage
+        holding = stages_holding(self.image, self.promotion.digest, own, self.source)
+        return [name for name in holding if name != own.name]
 
     def records(self, there: Evidence) -> list[Attested[PromotionRecord]]:
         """The records of this promotion, the first one first.

@@ -9,7 +9,6 @@ the moment, so the newest tag names the policy in force, and no tag ever moves.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +21,7 @@ from promotion.evidence.statement import ResourceDescriptor
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import OCI_MANIFEST, Blob, Descriptor, Manifest
 from promotion.registry.reference import Repository, digest_of, parse_digest
+from promotion.turns import Turns
 
 NAME = "promotion-policy"
 ARTIFACT_TYPE = "application/vnd.promotion.policy.v1"
@@ -90,7 +90,7 @@ class PolicyKeeper:
         """The policy is read when it is first needed: its keys may have to be asked for."""
         self._read = read
         self._now = now
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._policy: Policy | None = None
         self._kept: set[Repository] = set()
 
@@ -108,13 +108,19 @@ class PolicyKeeper:
     def keep(self, repository: RepositoryClient) -> None:
         """Make it the newest in a ``promotion-policy`` repository.
 
+        A registry that takes long over it holds up nobody who needs it elsewhere.
+
         Raises:
-            Retryable: It could not be written.
+            Retryable: It could not be written, or another thread takes longer over that than there
+                is time.
         """
-        with self._lock:
-            if repository.repository not in self._kept:
+        place = repository.repository
+        if place in self._kept:
+            return
+        with self._turns.turn(str(place)):
+            if place not in self._kept:
                 _keep(self.policy, repository, self._now())
-                self._kept.add(repository.repository)
+                self._kept.add(place)
 
 
 class NamedPolicy(PolicyKeeper):

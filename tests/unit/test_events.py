@@ -211,6 +211,15 @@ def test_a_broken_structured_cloud_event_is_a_bad_message() -> None:
             result_in(message(content, {"content-type": "application/cloudevents+json"}))
 
 
+@pytest.mark.parametrize("field", ["suite", "ref", "commit", "url"])
+def test_half_of_a_character_in_a_structured_cloud_event_is_a_bad_message(field: str) -> None:
+    """JSON has an escape for it, and no statement, event or log line could hold it."""
+    envelope = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "t"}
+    content = {**envelope, "data": {**PLAIN, field: "\ud800"}}
+    with pytest.raises(BadMessage, match="surrogates not allowed"):
+        result_in(message(content, {"content-type": "application/cloudevents+json"}))
+
+
 PLAIN_DEPLOYMENT = {
     "image": PLAIN["image"],
     "digest": DIGEST,

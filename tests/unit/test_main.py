@@ -180,6 +180,19 @@ def test_a_message_without_data_is_put_aside(start: Start) -> None:
     assert (letter.data, letter.attributes["key"]) == (b"", "value")
 
 
+def test_text_that_nothing_can_write_is_put_aside(start: Start) -> None:
+    """Half of a character, which a structured CloudEvent may hold, is no reason to try for ever."""
+    function = start(results=SUBSCRIPTION)
+    said = json.loads(function.result(function.push_image(), suite="\ud800"))
+    data = json.dumps(
+        {"specversion": "1.0", "id": "1", "source": "/ci", "type": "t", "data": said}
+    ).encode()
+    attributes = {"content-type": "application/cloudevents+json"}
+    for subscription in (SUBSCRIPTION, "projects/p/subscriptions/other"):
+        assert function.deliver(data, attributes, subscription=subscription) == 200
+    assert [letter.data for letter in function.dead_letters.events] == [data] * 2
+
+
 def test_a_result_through_another_subscription_is_put_aside(start: Start) -> None:
     """A pipeline that names its subscription takes no result from elsewhere."""
     function = start(results=SUBSCRIPTION)

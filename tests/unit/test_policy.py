@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from socket import socket
+from threading import Event
 
 import pytest
 
 from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion import policy
-from promotion.errors import NotFound, RegistryUnavailable, UnsupportedContent
+from promotion.deadline import Cancellation, Deadline, keeping
+from promotion.errors import (
+    DeadlineExceeded,
+    NotFound,
+    RegistryUnavailable,
+    Retryable,
+    UnsupportedContent,
+)
 from promotion.policy import Policy, PolicyKeeper
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import OCI_MANIFEST, Manifest
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.transport import Transport
 from tests.unit.attesting import KEY, STRANGER
+from tests.unit.slow import SlowServer
 
 FIRST = Policy(b"pipelines: {}  # first\n", KEY.public.pem.encode())
 SECOND = Policy(b"pipelines: {}  # second\n", KEY.public.pem.encode())
 MORNING = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 
 STAGE = "shop/extended-test"
+PATIENCE = 10
+"""Seconds after which a thread that is waited for is taken to be stuck."""
 
 
 @pytest.fixture
@@ -194,6 +209,45 @@ def test_a_policy_that_cannot_be_had_is_asked_for_again(place: RepositoryClient)
     within_reach.append(FIRST)
     keeper.keep(place)
     assert in_force(place) == FIRST
+
+
+@contextmanager
+def stuck(keeper: PolicyKeeper, transport: Transport) -> Iterator[RepositoryClient]:
+    """A stage's repository, while a thread keeps the policy there and the registry is silent."""
+    asked, wanted = Event(), Cancellation()
+
+    def say_nothing(_: socket, closing: Event) -> None:
+        asked.set()
+        closing.wait(PATIENCE)
+
+    with SlowServer(say_nothing) as server:
+        silent = RepositoryClient(policy.repository_of(Repository(server.host, STAGE)), transport)
+        held = silent.until(Deadline.after(PATIENCE).unless(wanted))
+        with ThreadPoolExecutor(1) as threads:
+            keeping_it = threads.submit(keeper.keep, held)
+            assert asked.wait(PATIENCE)
+            yield held
+            assert not keeping_it.done()
+            wanted.call()
+            assert isinstance(keeping_it.exception(PATIENCE), Retryable)
+
+
+def test_a_silent_registry_holds_up_no_other_stage(
+    place: RepositoryClient, transport: Transport
+) -> None:
+    """While one stage's registry says nothing, the policy is kept in another's."""
+    keeper = PolicyKeeper(lambda: FIRST, lambda: MORNING)
+    with stuck(keeper, transport), keeping(Deadline.after(PATIENCE)):
+        keeper.keep(place)
+    assert in_force(place) == FIRST
+
+
+def test_nobody_waits_for_another_longer_than_there_is_time(transport: Transport) -> None:
+    """Who needs the policy where a thread is about to keep it ends in time all the same."""
+    keeper = PolicyKeeper(lambda: FIRST, lambda: MORNING)
+    with stuck(keeper, transport) as silent, keeping(Deadline.after(0.05)):
+        with pytest.raises(DeadlineExceeded, match="waiting for another one"):
+            keeper.keep(silent)
 
 
 def odd(place: RepositoryClient, content: bytes) -> str:

@@ -206,6 +206,25 @@ def test_a_failure_counts_in_every_later_stage(shop: Shop) -> None:
     assert (event.attributes["verdict"], event.attributes["to_stage"]) == ("PROMOTE", "prod")
 
 
+def test_a_late_failure_tells_of_all_ways_that_the_image_has_gone(shop: Shop) -> None:
+    """Where a stage promotes to several, the one event names what was reached on each way."""
+    host = shop.near.host
+    gate = "gate: {suites: [functional]}"
+    shop.written = f"""\
+pipelines:
+  shop:
+    stages:
+      fast-feedback: {{registry: {host}/shop, promotes_to: [europe, asia], {gate}}}
+      europe: {{registry: {host}/shop}}
+      asia: {{registry: {host}/shop}}
+"""
+    digest = shop.push().digest
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED] * 2
+    (event,) = shop.handle(shop.result(digest, outcome=Outcome.FAILURE))
+    assert kinds([event]) == [REVOKED]
+    assert json.loads(event.data)["stages"] == ["europe", "asia"]
+
+
 def test_a_failure_after_the_promotion_revokes_it_once(shop: Shop) -> None:
     """The event names the stages that the image has reached; a repeat says nothing."""
     digest = shop.push().digest
