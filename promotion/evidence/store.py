@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
+from typing import Generic, TypeVar
 
 from promotion import dsse
 from promotion.dsse import BUNDLE_TYPE, Envelope, NotAnEnvelope
@@ -32,7 +33,7 @@ from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
 from promotion.registry import parallel, referrers
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Descriptor, Manifest
-from promotion.registry.reference import Digest, digest_of, parse_digest
+from promotion.registry.reference import Digest, Repository, digest_of, parse_digest
 from promotion.signing import NotTrusted, Signer, Verifier
 from promotion.verdict import Basis
 
@@ -43,18 +44,28 @@ _LARGEST_LISTED = attestation.LARGEST + dsse.LARGEST
 
 _logger = logging.getLogger(__name__)
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 
 class EvidenceStore:
     """Reads and writes statements; safe to share between threads.
 
-    What was read and verified once is remembered: only what is new since then is fetched.
+    What was read and verified once is remembered: only what is new since then is fetched. What
+    there is, is asked for each time.
     """
 
     def __init__(self, signer: Signer, verifier: Verifier) -> None:
         self._signer = signer
         self._verifier = verifier
-        self._known = _Memory()
+        # The subject must be part of it: whoever can set a tag can show the attestation of one
+        # image where those of another are looked for.
+        self._known: _Memory[tuple[Digest, str], Read] = _Memory()
+        # Tags that were seen to name what they are made of, and nothing else can they ever name.
+        self._own_tags: _Memory[tuple[Repository, str], Digest] = _Memory()
         self._with_api: set[str] = set()
+        # That is for writing alone: a tag too many does no harm where there is an API by now.
+        self._without_api: set[Repository] = set()
 
     def read(self, digest: Digest, repositories: Sequence[RepositoryClient]) -> Evidence:
         """All statements about a digest in these repositories, each once.
@@ -76,6 +87,12 @@ class EvidenceStore:
     ) -> Digest:
         """State something about an image, unless that is known; the statement's digest.
 
+        Args:
+            repository: Where the image is.
+            subject: The image.
+            said: What there is to state.
+            known: What was read there.
+
         Raises:
             Retryable: It could not be signed or written.
         """
@@ -91,8 +108,10 @@ class EvidenceStore:
                     f"The statement {stated} would not count, so it was not attached: {read.reason}"
                     "; does signing.trusted hold the signing key? `promotion check --online` says"
                 )
-            self._store(repository, subject.digest, written, bundle)
-            self._known.keep(subject.digest, written.digest, read)
+            _put_blobs(repository, bundle, known)
+            self._put(repository, subject.digest, written)
+            self._known.keep((subject.digest, written.digest), read)
+            self._list(repository, subject.digest, [written])
         return stated
 
     def carry(
@@ -109,33 +128,62 @@ class EvidenceStore:
             Retryable: It could not be read or written.
         """
         present = {each.basis.attestation for each in there.attested}
-        for each in evidence.attested:
-            if each.basis.attestation not in present:
-                self._store(destination, subject, each.manifest, _found(sources, each.bundle))
+        missing = [each for each in evidence.attested if each.basis.attestation not in present]
+        for each in missing:
+            # Where a copy has brought all but the tag, the registry has seen to it that all is
+            # there: it refuses a manifest whose parts it lacks.
+            if self._has_api(destination, subject) or not destination.has_manifest(
+                each.manifest.digest
+            ):
+                _put_blobs(destination, _found(sources, each.bundle), there)
+            self._put(destination, subject, each.manifest)
+        if missing:
+            self._list(destination, subject, [each.manifest for each in evidence.attested])
 
-    def _store(
-        self, repository: RepositoryClient, subject: Digest, manifest: Manifest, bundle: bytes
+    def _put(self, repository: RepositoryClient, subject: Digest, manifest: Manifest) -> None:
+        """Write an attestation, all parts of which are there, so that it is found."""
+        if self._has_api(repository, subject):
+            repository.put_manifest(manifest)
+            return
+        tag = attestation.tag_of(subject, manifest.digest)
+        _tag(repository, manifest, tag)
+        self._own_tags.keep((repository.repository, tag), manifest.digest)
+
+    def _list(
+        self, repository: RepositoryClient, subject: Digest, written: Sequence[Manifest]
     ) -> None:
-        blobs = (attestation.EMPTY, bundle)
-        for written in [parallel.start(partial(repository.put_blob, each)) for each in blobs]:
-            written.result()
-        repository.put_manifest(manifest)
-        if not self._has_api(repository, subject):
-            _tag(repository, manifest, attestation.tag_of(subject, manifest.digest))
-            _tell_other_tools(repository, subject, manifest)
+        """List it under the specification's fallback tag, by which nothing is found here."""
+        if self._has_api(repository, subject):
+            return
+        try:
+            descriptors = [referrers.described(each) for each in written]
+            referrers.keep_listed_by_tag(repository, subject, descriptors)
+        except PromotionError as error:
+            _logger.info("not listed for other tools: %s", error)
 
     def _has_api(self, repository: RepositoryClient, subject: Digest) -> bool:
-        host = repository.repository.host
-        if host not in self._with_api and repository.referrers(subject) is not None:
-            self._with_api.add(host)
-        return host in self._with_api
+        """Whether what is written with a subject, which is there, is listed without a tag."""
+        place = repository.repository
+        if place.host not in self._with_api and place not in self._without_api:
+            self._note_api(place, repository.referrers(subject) is not None)
+        return place.host in self._with_api
+
+    def _note_api(self, place: Repository, there: bool) -> None:
+        if there:
+            self._with_api.add(place.host)
+        else:
+            self._without_api.add(place)
 
     def _listed(self, repository: RepositoryClient, subject: Digest) -> Sequence[str | Ignored]:
         """The names of what may be statements: digests by the referrers API, else tags."""
         listed = repository.referrers(subject)
         if listed is None:
-            return [tag for tag in repository.tags() if attestation.is_tag_for(subject, tag)]
-        self._with_api.add(repository.repository.host)
+            tags = repository.tags()
+            if tags:
+                # Of a repository that is not there some registries answer as if they had no API.
+                self._note_api(repository.repository, there=False)
+            return [tag for tag in tags if attestation.is_tag_for(subject, tag)]
+        self._note_api(repository.repository, there=True)
         return [_named(each) for each in listed if each.artifact_type == BUNDLE_TYPE]
 
     def _each(
@@ -155,7 +203,8 @@ class EvidenceStore:
     ) -> Read | Future[Read | None]:
         if isinstance(name, Ignored):
             return name
-        known = self._known.get(subject, name)
+        digest = self._own_tags.get((repository.repository, name)) or name
+        known = self._known.get((subject, digest))
         return known or parallel.start(partial(self._fetch, repository, subject, name))
 
     def _fetch(self, repository: RepositoryClient, subject: Digest, name: str) -> Read | None:
@@ -163,12 +212,14 @@ class EvidenceStore:
         manifest = repository.find(name)
         if manifest is None:
             return None
-        if ":" not in name and name != attestation.tag_of(subject, manifest.digest):
-            return Ignored.because(manifest.digest, f"its tag, {name}, is not its own")
-        known = self._known.get(subject, manifest.digest)
+        if ":" not in name:
+            if name != attestation.tag_of(subject, manifest.digest):
+                return Ignored.because(manifest.digest, f"its tag, {name}, is not its own")
+            self._own_tags.keep((repository.repository, name), manifest.digest)
+        known = self._known.get((subject, manifest.digest))
         if known is None:
             known = self._read(repository, subject, manifest)
-            self._known.keep(subject, manifest.digest, known)
+            self._known.keep((subject, manifest.digest), known)
         return known
 
     def _read(self, repository: RepositoryClient, subject: Digest, manifest: Manifest) -> Read:
@@ -194,24 +245,20 @@ class EvidenceStore:
             return Ignored.because(manifest.digest, error)
 
 
-class _Memory:
-    """What attestations say of a subject, by both digests; the oldest is forgotten first.
-
-    The subject must be part of it: whoever can set a tag can show the attestation of one image
-    where those of another are looked for.
-    """
+class _Memory(Generic[Key, Value]):
+    """Keeps so many things for all threads; the oldest is forgotten first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[Digest, str], Read] = OrderedDict()
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
 
-    def get(self, subject: Digest, attestation: str) -> Read | None:
+    def get(self, key: Key) -> Value | None:
         with self._lock:
-            return self._kept.get((subject, attestation))
+            return self._kept.get(key)
 
-    def keep(self, subject: Digest, attestation: Digest, read: Read) -> None:
+    def keep(self, key: Key, value: Value) -> None:
         with self._lock:
-            self._kept[subject, attestation] = read
+            self._kept[key] = value
             if len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
 
@@ -259,21 +306,20 @@ def _found(repositories: Sequence[RepositoryClient], bundle: Blob) -> bytes:
     raise NotFound(f"The statement {bundle.digest} was deleted while its image was promoted")
 
 
+def _put_blobs(repository: RepositoryClient, bundle: bytes, known: Evidence) -> None:
+    """Have the parts of an attestation in a repository of which so much is known."""
+    putting = parallel.start(partial(repository.put_blob, bundle))
+    # Any other attestation there has the same empty config.
+    if not (known.attested and repository.has_blob(digest_of(attestation.EMPTY))):
+        repository.put_blob(attestation.EMPTY)
+    putting.result()
+
+
 def _tag(repository: RepositoryClient, manifest: Manifest, tag: str) -> None:
-    """Set a tag, unless it is there already: it may not be set again where tags are immutable."""
-    if repository.resolve(tag) == manifest.digest:
-        return
+    """Write a manifest under a tag of its own, which may be there already."""
     try:
         repository.put_manifest(manifest, tag)
     except (AccessDenied, RegistryRefused):
-        # Somebody else may have set it meanwhile.
+        # Where tags are immutable it cannot be set again, not even to what it names.
         if repository.resolve(tag) != manifest.digest:
             raise
-
-
-def _tell_other_tools(repository: RepositoryClient, subject: Digest, manifest: Manifest) -> None:
-    """List it under the specification's fallback tag, by which nothing is found here."""
-    try:
-        referrers.keep_listed(repository, subject, [referrers.described(manifest)])
-    except PromotionError as error:
-        _logger.info("not listed for other tools: %s", error)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from promotion.deadline import NEVER, Deadline
+from promotion.deadline import NEVER, Deadline, keeping
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.answers import is_web_page, listed_tags, media_type
 from promotion.registry.connections import read_piece
@@ -280,11 +280,20 @@ class RepositoryClient:
         return bytes(content)
 
     def put_blob(self, content: bytes) -> None:
-        """Have a small blob in the repository; it is sent only if it is not found there."""
+        """Have a small blob in the repository; it is sent only if it is not found there.
+
+        An upload that fails is not gone on with, since some of it may have arrived: the blob is
+        sent again through another one.
+        """
         blob = Blob(digest_of(content), len(content))
-        location = self.mount(blob, None)
-        if location is not None:
-            self.upload(location, blob, [content])
+        tries = self.transport.tries()
+        while (location := self.mount(blob, None)) is not None:
+            try:
+                self.upload(location, blob, [content])
+                return
+            except (RegistryUnavailable, NotFound, ContentMismatch) as error:
+                with keeping(self.deadline):
+                    tries.failed(error)
 
     def _open_upload(self, blob: Blob, query: dict[str, str]) -> str | None:
         answer = self._ask(

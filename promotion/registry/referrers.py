@@ -136,14 +136,20 @@ def list_referrers(repository: RepositoryClient, digest: Digest) -> list[Descrip
 def keep_listed(
     repository: RepositoryClient, subject: Digest, written: Sequence[Descriptor]
 ) -> None:
-    """Make sure that what was written for a subject is listed, in a repository without the API.
+    """Make sure that what was written for a subject is listed, by the API or the fallback tag."""
+    if repository.referrers(subject) is None:
+        keep_listed_by_tag(repository, subject, written)
 
-    The fallback tag is read, added to, and written: writers at the same moment can lose each
-    other's additions, which the specification has no way to prevent. It is a convenience for other
-    tools, so where it cannot be moved, or has been put to another use, that is logged and no error.
+
+def keep_listed_by_tag(
+    repository: RepositoryClient, subject: Digest, written: Sequence[Descriptor]
+) -> None:
+    """Make sure that what was written for a subject is listed under its fallback tag.
+
+    It is read, added to, and written: writers at the same moment can lose each other's additions,
+    which the specification has no way to prevent. It is a convenience for other tools, so where it
+    cannot be moved, or has been put to another use, that is logged and no error.
     """
-    if repository.referrers(subject) is not None:
-        return
     tag = fallback_tag(subject)
     index = repository.find(tag)
     if index and index.media_type not in INDEX_TYPES:

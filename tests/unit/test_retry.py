@@ -12,7 +12,12 @@ import pytest
 from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from promotion.deadline import NEVER, Deadline
-from promotion.errors import DeadlineExceeded, PromotionError, RegistryUnavailable
+from promotion.errors import (
+    DeadlineExceeded,
+    PromotionError,
+    RegistryRefused,
+    RegistryUnavailable,
+)
 from promotion.registry import limits, retry
 from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
@@ -141,6 +146,42 @@ def test_an_upload_is_not_repeated_by_itself(waits: list[float], transport: Tran
             client(server, transport).upload("/v2/upload", BLOB, [b"bytes"])
         assert len(server.asked) == 1
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Answer(429),
+        Answer(503),
+        Answer(404),
+        Answer(400, b'{"errors": [{"code": "DIGEST_INVALID"}]}'),
+    ],
+    ids=["busy", "broken", "no such upload", "damaged on its way"],
+)
+def test_a_small_blob_is_sent_again(
+    failure: Answer, waits: list[float], transport: Transport
+) -> None:
+    """Through another upload: some of its bytes may have come through the one that failed."""
+    first, second = (Answer(202, b"", {"Location": f"/upload/{each}"}) for each in (1, 2))
+    with ScriptedServer(first, failure, second, Answer(201)) as server:
+        client(server, transport).put_blob(b"bytes")
+        paths = [asked.path.partition("?")[0] for asked in server.asked]
+    assert paths[1::2] == ["/upload/1", "/upload/2"]
+    assert len(waits) == 1
+
+
+def test_a_small_blob_is_given_up(waits: list[float], transport: Transport) -> None:
+    """After as many tries as anything gets; what is refused for good gets one."""
+    opened = Answer(202, b"", {"Location": "/upload"})
+    with ScriptedServer(*[opened, Answer(503)] * 6) as server:
+        with pytest.raises(RegistryUnavailable, match="answered 503"):
+            client(server, transport).put_blob(b"bytes")
+        assert len(server.asked) == 10
+    assert len(waits) == 4
+    with ScriptedServer(opened, Answer(400)) as server:
+        with pytest.raises(RegistryRefused):
+            client(server, transport).put_blob(b"bytes")
+        assert len(server.asked) == 2
 
 
 def test_a_blob_is_asked_for_as_often_as_anything(
