@@ -14,6 +14,7 @@ import msgspec
 
 from promotion.errors import RegistryUntrusted
 from promotion.registry import addresses
+from promotion.registry.concealed import Concealing
 from promotion.registry.reference import is_loopback
 from promotion.registry.request_log import registry_url
 
@@ -26,7 +27,7 @@ _URL = re.compile(
 _PORTS = {"http": "80", "https": "443"}
 
 
-class Lead(msgspec.Struct, frozen=True):
+class Lead(Concealing, msgspec.Struct, frozen=True):
     """A place that a registry leads to.
 
     Attributes:
