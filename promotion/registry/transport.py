@@ -256,6 +256,8 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         if lead.forbids is None:
             return self._send(request, lead.url, authorization)
+        if lead.is_local and self._connections.uses_proxy(lead.url):
+            raise _misled(request, f"{lead.host}, a name that is internal to where the proxy is")
         headers = {**_COMMON_HEADERS, **request.headers}
         try:
             return self._connections.open_elsewhere(
