@@ -11,6 +11,8 @@ from promotion.gates.versions import Standing
 from promotion.pipeline import Gate, Image, Promotion
 from promotion.verdict import Decision, Finding, Verdict
 
+_HERE = "it, or to its stage as a whole"
+
 
 def decide(
     image: Image,
@@ -32,7 +34,7 @@ def decide(
 def barred(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ...]:
     """What keeps an image from being used where it is: revocations, holds, late failures."""
     if evidence.overflow:
-        return (evidence_overflow("it"),)
+        return (evidence_overflow(_HERE),)
     return (
         *acts.revocations(image, evidence),
         *suites.upstream(image, evidence),
@@ -43,16 +45,20 @@ def barred(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ..
 def forbidden(image: Image, evidence: Evidence, now: datetime) -> tuple[Finding, ...]:
     """What people have decided against an image's leaving its stage: it binds by hand as well."""
     if evidence.overflow:
-        return (evidence_overflow("it"),)
+        return (evidence_overflow(_HERE),)
     return (*acts.revocations(image, evidence), *acts.holds(image, evidence, now))
 
 
 def evidence_overflow(subject: str) -> Finding:
-    """The finding that more is attached to an image, named in words, than can be judged upon."""
+    """The finding that more is attached to an image, named in words, than can be judged upon.
+
+    It says nothing that another statement would change: a further one makes no further event.
+    """
     return Finding(
-        Decision.WAIT,
+        Decision.DENY,
         "evidence-overflow",
-        f"more than {MOST} statements are attached to {subject}, so not all of them can be read",
+        f"more than {MOST} statements are attached to {subject}, so none of them counts: build a"
+        " new version, and see who attaches that much",
     )
 
 
@@ -61,7 +67,7 @@ def _stated(
 ) -> Iterator[Finding]:
     """What follows from the statements; nothing does unless all of them have been read."""
     if evidence.overflow:
-        yield evidence_overflow("it")
+        yield evidence_overflow(_HERE)
         return
     yield from entries.judged(image, promotion, evidence)
     yield from suites.judged(image, gate, evidence)

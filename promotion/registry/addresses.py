@@ -19,6 +19,8 @@ _METADATA = frozenset(
         ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
     )
 )
+# Set aside for one machine or one site: RFC 6761, RFC 6762, RFC 8375, and ICANN for `internal`.
+_LOCAL_SUFFIXES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 _THIS_NETWORK = 8  # The bits of 0.0.0.0/8, by which Linux too means this machine.
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
@@ -56,6 +58,17 @@ def spelt_address(name: str) -> str | None:
 def is_metadata_name(name: str) -> bool:
     """Whether a host's name is one of a metadata service's."""
     return name.removesuffix(".") in _METADATA_NAMES
+
+
+def local_suffix(name: str) -> str | None:
+    """The suffix by which a host's name means something on one machine or site alone.
+
+    Returns:
+        One of those that are set aside for that; "" for a name without a dot; None for others.
+    """
+    bare = name.removesuffix(".")
+    found = next((each for each in _LOCAL_SUFFIXES if f".{bare}".endswith(f".{each}")), None)
+    return "" if found is None and "." not in bare else found
 
 
 def _is_loopback(address: str) -> bool:

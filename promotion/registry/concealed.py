@@ -1,8 +1,17 @@
-"""What somebody says who was shown a secret, without the secret."""
+"""What is said of secrets, without the secrets: by who was shown one, and by what holds one."""
 
 from __future__ import annotations
 
 import base64
+
+
+class Concealing:
+    """Represents itself by the name of its type alone, since one of its fields may be a secret."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 def concealed(text: str, authorization: str) -> str:

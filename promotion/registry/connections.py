@@ -93,6 +93,10 @@ class Connections:
         send = partial(_answer, pools, method, url, headers, body, deadline)
         return request_log.logged(method, url, request_log.registry_url, send)
 
+    def uses_proxy(self, url: str) -> bool:
+        """Whether a request to this URL goes by a proxy, which looks its host up by itself."""
+        return self._by_proxy(url) is not None
+
     def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:

@@ -13,6 +13,7 @@ import msgspec
 
 from promotion import typed
 from promotion.errors import AccessDenied
+from promotion.registry.concealed import Concealing
 from promotion.registry.credentials import Credential, IdentityToken, Login
 
 # A keychain may ask its owner to unlock it.
@@ -20,7 +21,7 @@ _SECONDS = 60
 _NOT_FOUND = b"credentials not found"
 
 
-class _Found(msgspec.Struct, rename="pascal"):
+class _Found(Concealing, msgspec.Struct, rename="pascal"):
     username: str
     secret: str
 

@@ -17,6 +17,7 @@ import msgspec
 
 from promotion import typed
 from promotion.errors import AccessDenied
+from promotion.registry.concealed import Concealing
 from promotion.registry.credential_helper import ask_helper
 from promotion.registry.credentials import Credential, IdentityToken, Login, Token
 
@@ -26,7 +27,7 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
-class _Entry(msgspec.Struct):
+class _Entry(Concealing, msgspec.Struct):
     auth: str = ""
     username: str = ""
     password: str = ""

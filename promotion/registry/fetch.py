@@ -7,8 +7,10 @@ from typing import Protocol
 
 import msgspec
 
+from promotion.registry.concealed import Concealing
 
-class Answer(msgspec.Struct, frozen=True):
+
+class Answer(Concealing, msgspec.Struct, frozen=True):
     """What was answered, read to its end.
 
     Attributes:

@@ -14,6 +14,7 @@ import msgspec
 
 from promotion.errors import RegistryUntrusted
 from promotion.registry import addresses
+from promotion.registry.concealed import Concealing
 from promotion.registry.reference import is_loopback
 from promotion.registry.request_log import registry_url
 
@@ -26,7 +27,7 @@ _URL = re.compile(
 _PORTS = {"http": "80", "https": "443"}
 
 
-class Lead(msgspec.Struct, frozen=True):
+class Lead(Concealing, msgspec.Struct, frozen=True):
     """A place that a registry leads to.
 
     Attributes:
@@ -35,12 +36,15 @@ class Lead(msgspec.Struct, frozen=True):
         is_registry: Whether it is of the registry's own origin, which may see its credential.
         forbids: Tells of an address whether it must not be connected to; None where the host is
             the registry's, wherever that is.
+        is_local: Whether its name means something on one machine or site alone, and is none of
+            the kind that the registry's own is: a proxy is not asked to look it up.
     """
 
     url: str
     host: str
     is_registry: bool
     forbids: Callable[[str], bool] | None = None
+    is_local: bool = False
 
 
 def lead(registry: str, base: str, location: str) -> Lead:
@@ -67,7 +71,8 @@ def lead(registry: str, base: str, location: str) -> Lead:
     address = addresses.spelt_address(name)
     if addresses.is_metadata_name(name) or (address and _forbidden(forbids, address)):
         raise RegistryUntrusted(f"{found['host']}, an address that is internal here")
-    return Lead(found[0], found["host"], False, forbids)
+    is_local = addresses.local_suffix(name) not in (None, addresses.local_suffix(own[1]))
+    return Lead(found[0], found["host"], False, forbids, is_local and not address)
 
 
 def _found(base: str, location: str) -> re.Match[str]:

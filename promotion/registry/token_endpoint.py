@@ -19,7 +19,7 @@ import msgspec
 from promotion import typed
 from promotion.errors import AccessDenied, PromotionError, RegistryUnavailable
 from promotion.registry.challenge import Challenge
-from promotion.registry.concealed import concealed
+from promotion.registry.concealed import Concealing, concealed
 from promotion.registry.credentials import Credential, IdentityToken, Login, Token, secret_of
 from promotion.registry.fetch import Answer, Fetch
 from promotion.registry.retry import retry_after
@@ -35,8 +35,11 @@ class _Request(NamedTuple):
     headers: dict[str, str]
     body: bytes | None = None
 
+    def __repr__(self) -> str:
+        return "_Request(…)"
 
-class _Issued(msgspec.Struct):
+
+class _Issued(Concealing, msgspec.Struct):
     token: str | None = None
     access_token: str | None = None
     expires_in: float | None = None

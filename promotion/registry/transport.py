@@ -27,6 +27,7 @@ from promotion.errors import (
     Retryable,
 )
 from promotion.registry.auth import Authenticator
+from promotion.registry.concealed import Concealing
 from promotion.registry.connections import Body, Connections, read, reading
 from promotion.registry.limits import HostLimit
 from promotion.registry.reference import is_loopback
@@ -47,7 +48,7 @@ _LONGEST_ANSWER = 64 * 1024
 Result = TypeVar("Result")
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(Concealing, msgspec.Struct, frozen=True):
     """One request to a registry.
 
     Attributes:
@@ -73,7 +74,7 @@ class Request(msgspec.Struct, frozen=True):
         return self.body is None or isinstance(self.body, bytes)
 
 
-class Response(msgspec.Struct, frozen=True):
+class Response(Concealing, msgspec.Struct, frozen=True):
     """A registry's answer, read to its end."""
 
     status: int
@@ -255,6 +256,8 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         if lead.forbids is None:
             return self._send(request, lead.url, authorization)
+        if lead.is_local and self._connections.uses_proxy(lead.url):
+            raise _misled(request, f"{lead.host}, a name that is internal to where the proxy is")
         headers = {**_COMMON_HEADERS, **request.headers}
         try:
             return self._connections.open_elsewhere(
@@ -276,6 +279,9 @@ class _Answered(NamedTuple):
     answer: urllib3.BaseHTTPResponse
     elsewhere: str
     authorization: str
+
+    def __repr__(self) -> str:
+        return "_Answered(…)"
 
 
 _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": "identity"}

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from promotion.dsse import Envelope, Signature, pre_authentication_encoding
 from promotion.evidence import attestation
-from promotion.evidence.attested import Evidence
+from promotion.evidence.attested import MOST, Evidence
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import PAYLOAD_TYPE, ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
@@ -116,6 +116,20 @@ def attach_manifest(
     if repository.referrers(subject) is None:
         repository.put_manifest(written, attestation.tag_of(subject, written.digest))
     return written
+
+
+def flood(repository: RepositoryClient, subject: Manifest) -> None:
+    """Attach one attestation more than is ever read; none of them counts."""
+    unsigned = bundle(b"flood")
+    for content in (attestation.EMPTY, unsigned):
+        repository.put_blob(content)
+    tagged = repository.referrers(subject.digest) is None
+    for number in range(MOST + 1):
+        at = AT + timedelta(seconds=number)
+        written = attestation.manifest(subject, unsigned, PREDICATE_TYPE, at)
+        repository.put_manifest(written)
+        if tagged:
+            repository.put_manifest(written, attestation.tag_of(subject.digest, written.digest))
 
 
 def key_files(folder: Path, key: PrivateKey = KEY) -> tuple[Path, Path]:

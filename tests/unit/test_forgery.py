@@ -16,7 +16,7 @@ from promotion.evidence import suite_run
 from promotion.evidence.attested import MOST
 from promotion.messages import Outcome
 from promotion.registry.transport import Transport
-from tests.unit.attesting import STRANGER, attach, bundle
+from tests.unit.attesting import STRANGER, attach, bundle, flood
 from tests.unit.forging import (
     FORGED_RECORDS,
     FORGED_SUCCESSES,
@@ -92,12 +92,12 @@ def test_the_record_of_one_version_is_none_of_another(shop: SignedShop) -> None:
 
 
 def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
-    """With more than can be read the image waits, whatever its suites report."""
+    """With more than can be read the image is denied, once, whatever its suites report."""
     image = shop.push()
-    for number in range(MOST + 1):
-        attach(shop.stage("fast-feedback"), image, bundle(b"%d" % number))
-    for suite in ("functional", "nft"):
-        assert shop.report(image, suite) == []
+    flood(shop.stage("fast-feedback"), image)
+    (denied,) = shop.report(image, "functional")
+    assert codes(denied) == ["evidence-overflow"]
+    assert shop.report(image, "nft") == []
     assert shop.stage("extended-test").resolve(VERSION) is None
     assert shop.evidence(image).overflow
 
@@ -106,10 +106,11 @@ def test_a_flood_at_the_destination_keeps_an_image_out(shop: SignedShop) -> None
     """Where its record could not be found again it is not let in, and nothing is added there."""
     image = shop.push()
     shop.push(stage="extended-test", tag="other")
-    for number in range(MOST + 1):
-        attach(shop.stage("extended-test"), image, bundle(b"%d" % number))
-    for suite in ("functional", "nft", "nft"):
-        assert shop.report(image, suite) == []
+    flood(shop.stage("extended-test"), image)
+    assert shop.report(image, "functional") == []
+    (denied,) = shop.report(image, "nft")
+    assert codes(denied) == ["evidence-overflow"]
+    assert shop.report(image, "nft") == []
     assert shop.stage("extended-test").resolve(VERSION) is None
     listed = shop.stage("extended-test").referrers(image.digest)
     assert listed is None or len(listed) == MOST + 3

@@ -296,9 +296,9 @@ def test_a_failure_upstream_says_where() -> None:
 def test_nothing_follows_from_statements_that_were_not_all_read(
     stated: list[Stated], stage: str
 ) -> None:
-    """What was cut off may lift a failure or bring one: it is neither denied nor let through."""
+    """What was cut off may lift a failure or bring one: so the image stays."""
     verdict = judge(THREE, *stated, stage=stage, overflow=True)
-    assert (verdict.decision, codes(verdict)) == (WAIT, ["evidence-overflow"])
+    assert (verdict.decision, codes(verdict)) == (DENY, ["evidence-overflow"])
     moved = judge(THREE, *stated, stage=stage, overflow=True, standing=Standing(OTHER, None))
     assert codes(moved) == ["evidence-overflow", "tag-moved"]
 

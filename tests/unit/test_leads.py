@@ -182,3 +182,28 @@ def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in() -> None
         lead(HOST, BASE, location)
     assert HOST in str(caught.value)
     assert not any(each in str(caught.value) for each in ("pass-word", "path", "=signature"))
+
+
+@pytest.mark.parametrize(
+    ("registry", "host", "local"),
+    [
+        (HOST, "store.example", False),
+        (HOST, "internal.example", False),
+        (HOST, "notlocal", True),
+        (HOST, "store", True),
+        (HOST, "LOCALHOST.", True),
+        (HOST, "store.localhost", True),
+        (HOST, "printer.local", True),
+        (HOST, "store.corp.internal", True),
+        (HOST, "store.home.arpa.", True),
+        (HOST, "10.0.0.7", False),
+        (HOST, "[2606:2800:220:1::1]", False),
+        ("registry.corp.internal", "store.corp.internal", False),
+        ("registry.corp.internal", "printer.local", True),
+        ("registry.corp.internal", "store.example", False),
+        ("registry", "store", False),
+    ],
+)
+def test_a_name_of_one_site_is_told_from_others(registry: str, host: str, local: bool) -> None:
+    """By how it ends: names that are set aside, unless the registry's own is of that kind."""
+    assert lead(registry, f"https://{registry}/", f"https://{host}/x").is_local is local

@@ -151,6 +151,46 @@ def test_some_places_are_not_even_looked_up(
         ask()
 
 
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("host", ["localhost.", "store", "store.corp.internal", "printer.local"])
+@pytest.mark.parametrize("by", ["redirect", "upload"])
+def test_a_proxy_is_not_asked_for_names_of_its_surroundings(
+    host: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would look them up where it is, and nobody would see what address they have."""
+    asked: list[bytes] = []
+    with SlowServer(lambda connection, _: asked.append(connection.recv(999))) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        location = f"https://{host}/x"
+        connections = Leading(*([location] if by == "redirect" else []))
+        repository = client(connections)
+        ask: Callable[[], object] = partial(repository.manifest, "1.0")
+        if by == "upload":
+            ask = partial(repository.upload, location, BLOB, [b"bytes"])
+        with pytest.raises(RegistryUntrusted, match="internal to where the proxy is"):
+            ask()
+        assert asked == []
+        with pytest.raises(RegistryUnavailable):
+            repository.upload("https://store.example/x", BLOB, [b"bytes"])
+        connections.close()
+    assert asked[0].startswith(b"CONNECT store.example:443")
+
+
+def test_without_a_proxy_such_names_are_judged_by_their_addresses(
+    names: dict[str, str], listener: tuple[int, list[bytes]]
+) -> None:
+    """A site's own names may lead to its storage: what is looked up here can be judged here."""
+    port, heard = listener
+    names["store.corp.internal"] = "127.0.0.1"
+    connections = Leading(f"https://store.corp.internal:{port}/x")
+    with pytest.raises(RegistryUntrusted, match=r"which is at 127\.0\.0\.1"):
+        client(connections).read_blob(BLOB, 5)
+    connections.close()
+    assert heard in ([], [b""])
+
+
 def test_each_step_of_a_redirect_is_judged_anew() -> None:
     """Where the first leads to the registry itself, the second still may not lead inside."""
     connections = Leading("/moved", "https://127.0.0.1/x")

@@ -27,14 +27,15 @@ LATENCY = 0.01
 Host = Callable[[float], bool]
 
 
-def fixed_window() -> Host:
-    """A host that answers so many requests in each second of its clock."""
+def fixed_window(seconds: int = 1) -> Host:
+    """A host that answers so many requests a second, counted by windows of its clock."""
     answered: Counter[int] = Counter()
 
     def admits(now: float) -> bool:
-        if answered[int(now)] == LIMIT:
+        window = int(now // seconds)
+        if answered[window] == LIMIT * seconds:
             return False
-        answered[int(now)] += 1
+        answered[window] += 1
         return True
 
     return admits
