@@ -1,8 +1,9 @@
 """What becomes of a person's decision: a signed statement, and the image is judged again.
 
-What is decided about an image is attached to its digest, in the repository of its stage; what is
-decided about a stage, or a whole pipeline, is stated in the ``promotion-control`` repository of
-each stage that it is about.
+What is decided about an image is attached to its digest, in the repository of its stage. What holds
+in all stages is attached wherever else the digest is, too, since a gate looks at its own stage and
+at those before it alone. What is decided about a stage, or a whole pipeline, is stated in the
+``promotion-control`` repository of each stage that it is about.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -40,7 +42,11 @@ _logger = logging.getLogger(__name__)
 
 _SECONDS = 60
 
+_IN_ALL_STAGES = (Kind.HOLD, Kind.RELEASE, Kind.REVOKE)
+"""Decisions about an image that hold in every stage, whichever of them it was named in."""
+
 _Thing = TypeVar("_Thing", Pipeline, Stage)
+_Stated = TypeVar("_Stated")
 
 
 def _now() -> datetime:
@@ -123,11 +129,28 @@ class Control:
             signals.prepare()
         repository = self._writer(image.reference.repository)
         subject = _named(image.reference, digest, repository)
-        stated = self._store.attach(repository, subject, act, Evidence())
+        statings: list[Callable[[], Digest | None]] = [
+            partial(self._store.attach, repository, subject, act, Evidence()),
+            *(partial(self._follow, each, subject, act) for each in self._elsewhere(image, act)),
+        ]
+        stated = sorted({each for each in _all_of(statings) if each})
         requested = signals is not None and _request_evaluation(
             signals, image.reference, subject.digest
         )
-        return _done(act, str(image.reference), [stated], subject.digest, requested)
+        return _done(act, str(image.reference), stated, subject.digest, requested)
+
+    def _elsewhere(self, image: Image, act: Act) -> list[RepositoryClient]:
+        """Where a decision about an image is stated beside its own stage."""
+        if act.kind not in _IN_ALL_STAGES:
+            return []
+        others = [each for each in image.pipeline.stages.values() if each is not image.stage]
+        return [self._writer(image.in_stage(stage).repository) for stage in others]
+
+    def _follow(self, repository: RepositoryClient, subject: Manifest, act: Act) -> Digest | None:
+        """State it of an image in a repository that may not have it."""
+        if not repository.has_manifest(subject.digest):
+            return None
+        return self._store.attach(repository, subject, act, Evidence())
 
     def _about_stages(self, decision: Decision, author: str) -> Done:
         pipeline = self._pipeline(decision.pipeline)
@@ -139,27 +162,15 @@ class Control:
             self._act(decision, author, pipeline, decision.stage, stage.repository)
             for stage in stages.values()
         ]
-        stated = self._state_all(acts, [stage.repository for stage in stages.values()])
+        places = [control_log.repository_of(stage.repository) for stage in stages.values()]
+        stated = _all_of(
+            [partial(self._state, each, act) for each, act in zip(places, acts, strict=True)]
+        )
         subject = acts[0].subject if decision.stage else pipeline.name
         return _done(acts[0], subject, stated)
 
-    def _state_all(self, acts: Sequence[Act], stages: Sequence[Repository]) -> list[Digest]:
-        """State it of every stage; one that is down does not keep the others from being held."""
-        stated: list[Digest] = []
-        failures: list[PromotionError] = []
-        for act, stage in zip(acts, stages, strict=True):
-            try:
-                repository = self._writer(control_log.repository_of(stage))
-                stated.append(control_log.state(repository, act, self._store))
-            except PromotionError as error:
-                failures.append(error)
-        if failures and stated:
-            raise Retryable(
-                f"Stated for {len(stated)} of {len(stages)} stages, so do it again: {failures[0]}"
-            ) from failures[0]
-        if failures:
-            raise failures[0]
-        return stated
+    def _state(self, place: Repository, act: Act) -> Digest:
+        return control_log.state(self._writer(place), act, self._store)
 
     def _act(
         self, decision: Decision, author: str, pipeline: Pipeline, stage: str, subject: Repository
@@ -195,6 +206,24 @@ class Control:
     def _writer(self, repository: Repository) -> RepositoryClient:
         scopes = (f"repository:{repository.path}:pull,push",)
         return RepositoryClient(repository, self._transport, current(), scopes)
+
+
+def _all_of(statings: Sequence[Callable[[], _Stated]]) -> list[_Stated]:
+    """State it in every stage; one that is down does not keep the others from being told."""
+    stated: list[_Stated] = []
+    failures: list[PromotionError] = []
+    for state in statings:
+        try:
+            stated.append(state())
+        except PromotionError as error:
+            failures.append(error)
+    if failures and stated:
+        raise Retryable(
+            f"Stated for {len(stated)} of {len(statings)} stages, so do it again: {failures[0]}"
+        ) from failures[0]
+    if failures:
+        raise failures[0]
+    return stated
 
 
 def _request_evaluation(signals: Topic, image: Reference, digest: Digest) -> bool:

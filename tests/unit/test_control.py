@@ -118,6 +118,53 @@ def test_a_lost_signal_takes_nothing_back(
     assert function.stated(image, digest).said.kind is Kind.APPROVE
 
 
+@pytest.mark.parametrize("action", ["hold", "release", "revoke"])
+def test_what_holds_in_all_stages_is_stated_wherever_the_digest_is(
+    start_control: Start, action: str
+) -> None:
+    """The gate of an earlier stage, which may lead elsewhere, does not look at the later one."""
+    function = start_control()
+    earlier, _ = function.push("fast-feedback")
+    image, digest = function.push("extended-test")
+    answer = function.ask(200, action=action, image=image, **WHY)
+    attested = function.stated(earlier, digest)
+    assert attested.said.subject == image.rpartition(":")[0]
+    assert attested.said.kind is Kind(action)
+    assert answer["statements"] == [attested.basis.statement]
+    assert not function.repository("prod/shop").has_manifest(digest)
+
+
+def test_what_holds_in_one_stage_is_stated_there_alone(start_control: Start) -> None:
+    """An approval."""
+    function = start_control()
+    earlier, digest = function.push("fast-feedback")
+    image, _ = function.push("extended-test")
+    function.ask(200, action="approve", image=image, **WHY)
+    assert function.stated(image, digest).said.kind is Kind.APPROVE
+    place = function.repository("fast-feedback/shop")
+    assert function.store.read(digest, [place]) == Evidence(), earlier
+
+
+def test_a_revocation_gets_as_far_as_it_can(
+    start_control: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that is down does not keep the others from knowing; the answer tells of it."""
+    function = start_control()
+    image, digest = function.push("prod")
+    looked = RepositoryClient.has_manifest
+
+    def broken(repository: RepositoryClient, digest: Digest) -> bool:
+        if "/extended-test/" in repository.repository.path:
+            raise PublishFailed("extended-test is down")
+        return looked(repository, digest)
+
+    with monkeypatch.context() as down:
+        down.setattr(RepositoryClient, "has_manifest", broken)
+        answer = function.ask(503, action="revoke", image=image, **WHY)
+    assert answer["error"] == "Stated for 2 of 3 stages, so do it again: extended-test is down"
+    assert function.stated(image, digest).said.kind is Kind.REVOKE
+
+
 def test_a_stage_is_held_and_released_in_its_own_repository(start_control: Start) -> None:
     """No image is named, and no other stage hears of it."""
     function = start_control()
