@@ -151,8 +151,9 @@ load: $(VENV)/runtime parts ## Measure many messages on one instance and on four
 	@$(BIN)/python -m bench.limit
 
 .PHONY: load-large
-load-large: $(VENV)/runtime parts ## Measure small images beside the copy of a large one: GIB=… (5) IMAGES=… (100)
-	@$(BIN)/python -m bench.large --gib $(or $(GIB),5) --images $(or $(IMAGES),100)
+load-large: $(VENV)/runtime parts ## Measure small images beside the copy of a large one: GIB=… (5) IMAGES=… (60)
+	@$(BIN)/python -m bench.large --gib $(or $(GIB),5) --images $(or $(IMAGES),60) \
+		$(if $(FOLDER),--folder $(FOLDER))
 
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing

@@ -31,7 +31,7 @@ from pathlib import Path
 from bench import memory
 from bench.deliveries import Message, Taken, deliver
 from bench.instances import instances, peak_memory, pulled, workers
-from bench.load import result_of
+from bench.load import result_of, two_stages
 from bench.progress import show
 from dev import images
 from dev.anonymous import anonymous_transport
@@ -66,16 +66,7 @@ class Stages:
 
     def configuration(self, folder: Path) -> str:
         """The promotion.yaml: one suite leaves the first stage; statements are signed."""
-        return f"""\
-pipelines:
-  shop:
-    stages:
-      fast-feedback:
-        registry: {self.near}/shop
-        promotes_to: prod
-        gate: {{suites: [{_SUITE}]}}
-      prod: {{registry: {self.far}/shop}}
-{signed(folder)}"""
+        return two_stages(f"{self.near}/shop", f"{self.far}/shop", [_SUITE]) + signed(folder)
 
     def source(self, name: str) -> RepositoryClient:
         """Where an image is."""
@@ -312,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.large")
     add = parser.add_argument
     add("--gib", type=float, default=5.0, metavar="N", help="size of the large blob; default: 5")
-    add("--images", type=int, default=100, metavar="N", help="small images; default: 100")
+    add("--images", type=int, default=60, metavar="N", help="small images; default: 60")
     add("--folder", type=Path, help="where the registries keep their data")
     return parser
 

@@ -93,16 +93,22 @@ class Place:
 
     def configuration(self, folder: Path) -> str:
         """The promotion.yaml: ten suites leave the first stage; statements are signed."""
-        return f"""\
+        stages = f"{self.host}/{self.prefix}"
+        return two_stages(stages, stages, _SUITES) + signed(folder)
+
+
+def two_stages(registry: str, prod_registry: str, suites: Sequence[str]) -> str:
+    """A promotion.yaml: these suites leave fast-feedback."""
+    return f"""\
 pipelines:
   shop:
     stages:
       fast-feedback:
-        registry: {self.host}/{self.prefix}
+        registry: {registry}
         promotes_to: prod
-        gate: {{suites: [{", ".join(_SUITES)}]}}
-      prod: {{registry: {self.host}/{self.prefix}}}
-{signed(folder)}"""
+        gate: {{suites: [{", ".join(suites)}]}}
+      prod: {{registry: {prod_registry}}}
+"""
 
 
 def main() -> int:
