@@ -146,9 +146,14 @@ chaos: $(VENV)/development parts ## Let things go wrong, for an hour: SCENARIO=�
 COUNT ?= 10000
 
 .PHONY: load
-load: $(VENV)/runtime parts ## Measure many messages on one instance and on four: COUNT=… (10000)
-	@$(BIN)/python -m bench.load --count $(COUNT)
+load: $(VENV)/runtime parts ## Measure many messages on one instance and on four: COUNT=… (10000) or RUNS=…
+	@$(BIN)/python -m bench.load $(if $(RUNS),--runs $(RUNS),--count $(COUNT))
 	@$(BIN)/python -m bench.limit
+
+.PHONY: load-large
+load-large: $(VENV)/runtime parts ## Measure small images beside the copy of a large one: GIB=… (5) IMAGES=… (60)
+	@$(BIN)/python -m bench.large --gib $(or $(GIB),5) --images $(or $(IMAGES),60) \
+		$(if $(FOLDER),--folder $(FOLDER))
 
 .PHONY: parts
 parts: ## Install the programs that the tests drive, as root on Debian; else say what is missing

@@ -17,8 +17,10 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.deliveries import deliver
+from bench.instances import new_folder
 from bench.limited import limited_registry
-from bench.load import Place, deliver, new_folder, push, results
+from bench.load import Place, push, results
 from dev.services import function_server
 from dev.stack import ROOT
 

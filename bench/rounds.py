@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.cases import Measurement
 from bench.cost import NotMeasured
 from bench.peers import Contestant
+from bench.progress import show
 
 
 def rounds(
@@ -22,19 +23,14 @@ def rounds(
         # Nobody is always the first, or always after the same one.
         turn = (number - 1) % max(len(left), 1)
         for contestant in left[turn:] + left[:turn]:
-            _show(f"round {number} of {count}: {contestant.name}")
+            show(f"round {number} of {count}: {contestant.name}")
             try:
                 measurement = measure(contestant)
             except NotMeasured as failure:
-                _show("")
+                show("")
                 print(f"{contestant.name} is left out: {failure}", file=sys.stderr)
                 left.remove(contestant)
                 continue
             if number:
                 yield measurement
-    _show("")
-
-
-def _show(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    show("")

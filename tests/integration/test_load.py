@@ -27,7 +27,7 @@ def test_no_message_waits_behind_another_images_copy(
 ) -> None:
     """One upload to prod is under way, and all others go there too before it is let go on.
 
-    A copy of 5 GiB is one that has not ended yet: how much of it is to come makes no difference.
+    It stands in for a copy of 5 GiB, which ``make load-large`` measures.
     """
     transport = anonymous_transport()
 
