@@ -220,9 +220,9 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
     """All the images, if each is there and may be written to where it goes.
 
     Raises:
-        PromotionError: One is not; the text has all that is wrong.
+        PromotionError: One is not; where it is more than one, ``Several``.
     """
-    from promotion.errors import Permanent, PromotionError
+    from promotion.errors import PromotionError, Several
     from promotion.registry import parallel
 
     writable = [parallel.start(errand.validate) for errand in errands]
@@ -235,7 +235,7 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
         except PromotionError as error:
             wrong.append(error)
     if len(wrong) > 1:
-        raise Permanent("\npromotion: ".join(map(str, wrong)))
+        raise Several(wrong)
     if wrong:
         raise wrong[0]
     return found
