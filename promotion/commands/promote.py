@@ -159,7 +159,7 @@ def _check_file(flag: _Flag, path: str) -> None:
 
 def _gated(event: bool, given: Mapping[str, str], writer: Transport) -> Setting:
     from promotion import publisher
-    from promotion.commands.terms import by_the_gates
+    from promotion.commands.promote_settings import by_the_gates
     from promotion.errors import BadConfiguration
 
     topic = given.get("PROMOTION_EVENTS_TOPIC", "")
@@ -175,7 +175,7 @@ def _ungated(given: Mapping[str, str]) -> Setting:
     known = file_in_reach(given)
     if known is None:
         return NoPromotionYaml()
-    from promotion.commands.terms import past_the_gates
+    from promotion.commands.promote_settings import past_the_gates
 
     return past_the_gates(known, _host(given, "DEST"), given)
 
