@@ -2,7 +2,8 @@
 
     python -m dev.stack        (or: make dev)
 
-runs them until Ctrl-C and prints each promotion event as it arrives.
+runs them, and the function that takes people's decisions, until Ctrl-C, and prints each promotion
+event as it arrives.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +39,21 @@ ROOT = Path(__file__).parent.parent
 RESULTS = "shop-results"
 EVENTS = "promotion-events"
 DEAD_LETTERS = "promotion-dead-letters"
+SIGNALS = "promotion-signals"
 PUSH_SUBSCRIPTION = f"{RESULTS}-push"
+SIGNALS_SUBSCRIPTION = f"{SIGNALS}-push"
+
+EVALUATE_ALL = '{"messages": [{"data": "eyJldmFsdWF0ZSI6ICJhbGwifQ=="}]}'
+"""A request to the emulator that publishes ``{"evaluate": "all"}``."""
 
 _ENVIRONMENT = ROOT / ".dev" / "environment.mk"
 _ATTEMPTS = 5
+_PROJECT = "local-dev"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A function that takes the messages of a results topic."""
+    """A function that takes the messages of the topics for results and for signals."""
 
     function: Service
     pubsub: PubSub
@@ -74,6 +81,11 @@ pipelines:
 """
 
 
+def with_signals(project: str) -> str:
+    """The part of a promotion.yaml that has signals count if they come through their topic."""
+    return f"signals: projects/{project}/subscriptions/{SIGNALS_SUBSCRIPTION}\n"
+
+
 def signed(folder: Path) -> str:
     """The part of a promotion.yaml that has statements signed, by a key that is made for it."""
     key = folder / "signing.pem"
@@ -85,26 +97,37 @@ def signed(folder: Path) -> str:
 def wired(
     directory: Path, pubsub: PubSub, configuration: str, ack_deadline: int = 60
 ) -> Iterator[Stack]:
-    """Run the function with this promotion.yaml, fed by a push subscription on the results topic.
+    """Run the function with this promotion.yaml, fed by push subscriptions on its two topics.
 
     The events topic and the dead-letter topic each have a subscription of the same name, to pull.
     """
-    for topic in (RESULTS, EVENTS, DEAD_LETTERS):
+    for topic in (RESULTS, SIGNALS, EVENTS, DEAD_LETTERS):
         pubsub.create_topic(topic)
     for topic in (EVENTS, DEAD_LETTERS):
         pubsub.create_subscription(topic, topic)
-    with function_server(
-        ROOT, function_environment(directory, pubsub, configuration), directory
-    ) as (function):
-        pubsub.create_subscription(
-            PUSH_SUBSCRIPTION,
-            RESULTS,
-            endpoint=f"{function.url}/projects/{pubsub.project}/topics/{RESULTS}",
-            ack_deadline=ack_deadline,
-            dead_letter_topic=DEAD_LETTERS,
-            max_delivery_attempts=_ATTEMPTS,
-        )
+    environment = function_environment(directory, pubsub, configuration) | _signals_topic(pubsub)
+    with function_server(ROOT, environment, directory) as function:
+        for subscription, topic in ((PUSH_SUBSCRIPTION, RESULTS), (SIGNALS_SUBSCRIPTION, SIGNALS)):
+            pubsub.create_subscription(
+                subscription,
+                topic,
+                endpoint=f"{function.url}/projects/{pubsub.project}/topics/{topic}",
+                ack_deadline=ack_deadline,
+                dead_letter_topic=DEAD_LETTERS,
+                max_delivery_attempts=_ATTEMPTS,
+            )
         yield Stack(function, pubsub)
+
+
+@contextmanager
+def controlled(directory: Path, pubsub: PubSub, configuration: str) -> Iterator[Service]:
+    """Run the function that takes people's decisions, who name themselves, beside the other."""
+    folder = directory / "control"
+    folder.mkdir()
+    environment = function_environment(folder, pubsub, configuration) | _signals_topic(pubsub)
+    environment["PROMOTION_DEV"] = "1"
+    with function_server(ROOT, environment, folder, target="control", signature="http") as function:
+        yield function
 
 
 def function_environment(directory: Path, pubsub: PubSub, configuration: str) -> dict[str, str]:
@@ -118,6 +141,10 @@ def function_environment(directory: Path, pubsub: PubSub, configuration: str) ->
         "PROMOTION_DEAD_LETTER_TOPIC": f"{topics}/{DEAD_LETTERS}",
         "PUBSUB_EMULATOR_HOST": pubsub.host,
     }
+
+
+def _signals_topic(pubsub: PubSub) -> dict[str, str]:
+    return {"PROMOTION_SIGNALS_TOPIC": f"projects/{pubsub.project}/topics/{SIGNALS}"}
 
 
 def describe(event: Received) -> str:
@@ -148,16 +175,17 @@ def main() -> int:
 
 
 def _run(folder: Path) -> None:
-    print("starting the registry, the Pub/Sub emulator and the function …", flush=True)
-    with (
-        docker_registry(folder / "registry") as registry,
-        pubsub_emulator(folder, "local-dev") as emulator,
-        PubSub(emulator.host, "local-dev") as pubsub,
-        wired(folder, pubsub, three_stages(registry.host) + signed(folder)) as stack,
-    ):
+    print("starting the registry, the Pub/Sub emulator and the functions …", flush=True)
+    with ExitStack() as parts:
+        registry = parts.enter_context(docker_registry(folder / "registry"))
+        emulator = parts.enter_context(pubsub_emulator(folder, _PROJECT))
+        pubsub = parts.enter_context(PubSub(emulator.host, _PROJECT))
+        text = three_stages(registry.host) + with_signals(_PROJECT) + signed(folder)
+        stack = parts.enter_context(wired(folder, pubsub, text))
+        control = parts.enter_context(controlled(folder, pubsub, text))
         _tell_make(stack)
         image = _push_sample(registry)
-        print(_greeting(registry, emulator, stack, image), flush=True)
+        print(_greeting(registry, emulator, stack, control, image), flush=True)
         for subscription in (EVENTS, DEAD_LETTERS):
             _print_arrivals(emulator.host, subscription)
         threading.Event().wait()
@@ -180,13 +208,17 @@ def _push_sample(registry: Service) -> str:
     return f"{repository}:1.0.0"
 
 
-def _greeting(registry: Service, emulator: Service, stack: Stack, image: str) -> str:
+def _greeting(
+    registry: Service, emulator: Service, stack: Stack, control: Service, image: str
+) -> str:
     next_image = image.replace("fast-feedback", "extended-test")
     target = f"docker://{registry.host}/shop/fast-feedback/NAME:TAG"
+    decides = f"--author me@example.com --url {control.url}"
     return f"""\
   registry   {registry.url}   (stages shop/fast-feedback, shop/extended-test, shop/prod)
-  Pub/Sub    {emulator.url}   (topics {RESULTS}, {EVENTS}, {DEAD_LETTERS})
+  Pub/Sub    {emulator.url}   (topics {RESULTS}, {SIGNALS}, {EVENTS}, {DEAD_LETTERS})
   function   {stack.function.url}   (log: {stack.function.log})
+  control    {control.url}   (log: {control.log})
 
 A sample image is in fast-feedback. In a second terminal:
 
@@ -194,6 +226,12 @@ A sample image is in fast-feedback. In a second terminal:
   make publish IMAGE={next_image} SUITE=extended OUTCOME=success
   .venv/bin/promotion status {image}
   skopeo list-tags --tls-verify=false docker://{registry.host}/shop/prod/shop
+
+Decide about it, and have all looked at that waits:
+
+  .venv/bin/promotion hold {next_image} --reason "odd figures" {decides}
+  curl {emulator.url}/v1/{_signals_topic(stack.pubsub)["PROMOTION_SIGNALS_TOPIC"]}:publish \\
+    --json '{EVALUATE_ALL}'
 
 Your own image: skopeo copy --dest-tls-verify=false SOURCE {target}
 Promotion events and dead letters are printed here as they arrive. Ctrl-C ends everything.
@@ -203,7 +241,7 @@ Promotion events and dead letters are printed here as they arrive. Ctrl-C ends e
 def _print_arrivals(host: str, subscription: str) -> None:
     def follow() -> None:
         # The emulator going away, at the end, is what ends this thread.
-        with PubSub(host, "local-dev") as pubsub, suppress(urllib3.exceptions.HTTPError):
+        with PubSub(host, _PROJECT) as pubsub, suppress(urllib3.exceptions.HTTPError):
             while True:
                 for event in pubsub.pull(subscription, timeout=60):
                     print(describe(event), flush=True)

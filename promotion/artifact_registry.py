@@ -16,7 +16,7 @@ an entry for each piece of evidence too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -33,6 +33,7 @@ from promotion.errors import (
     RegistryUnavailable,
     UnsupportedContent,
 )
+from promotion.registry import request_log
 from promotion.registry.credentials import Anonymous, Credentials, secret_of
 from promotion.registry.google import GoogleDefault
 from promotion.registry.reference import Digest, Repository, is_loopback, is_tag, parse_digest
@@ -47,6 +48,7 @@ ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
 """Names another endpoint of the API; gcloud reads the same variable."""
 
 _ENDPOINT = "https://artifactregistry.googleapis.com"
+_SERVICE = "google.devtools.artifactregistry.v1.ArtifactRegistry"
 _SECONDS = 30.0
 _LONGEST_EXPLANATION = 300
 _PAGE = 1_000
@@ -175,7 +177,10 @@ class GoogleArtifactRegistry:
         Raises:
             NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the protocol says.
         """
-        with self._asked(f"Could not look up {name}") as client:
+        with (
+            self._asked(f"Could not look up {name}") as client,
+            request_log.called(f"{_SERVICE}.GetRepository", name),
+        ):
             return _description(client.get_repository(name=str(name), timeout=_SECONDS))
 
     def granted(self, name: RepositoryName, permissions: Sequence[str]) -> frozenset[str]:
@@ -185,7 +190,10 @@ class GoogleArtifactRegistry:
             NotFound, AccessDenied, RegistryRefused, RegistryUnavailable: As the protocol says.
         """
         question = {"resource": str(name), "permissions": list(permissions)}
-        with self._asked(f"Could not ask for the rights on {name}") as client:
+        with (
+            self._asked(f"Could not ask for the rights on {name}") as client,
+            request_log.called(f"{_SERVICE}.TestIamPermissions", name),
+        ):
             answer = client.test_iam_permissions(request=question, timeout=_SECONDS)
         return frozenset(answer.permissions)
 
@@ -198,11 +206,9 @@ class GoogleArtifactRegistry:
         """
         attempted = f"Could not list the packages of {name}"
         with self._asked(attempted) as client:
-            question = {"parent": str(name), "page_size": _PAGE}
-            listed = client.list_packages(request=question, timeout=_SECONDS)
             return [
                 unquote(package.name.rpartition("/packages/")[2])
-                for page in _bounded(listed.pages, attempted)
+                for page in _pages("ListPackages", client.list_packages, str(name), attempted)
                 for package in page.packages
             ]
 
@@ -275,11 +281,10 @@ def is_artifact_registry(host: str) -> bool:
 def _tags(
     client: ArtifactRegistryClient, name: RepositoryName, package: str, attempted: str
 ) -> dict[str, Digest]:
-    question = {"parent": f"{name}/packages/{quote(package, safe='')}", "page_size": _PAGE}
-    listed = client.list_tags(request=question, timeout=_SECONDS)
+    parent = f"{name}/packages/{quote(package, safe='')}"
     return {
         tag: digest
-        for page in _bounded(listed.pages, attempted)
+        for page in _pages("ListTags", client.list_tags, parent, attempted)
         for each in page.tags
         for tag, digest in _tag(each)
     }
@@ -294,11 +299,17 @@ def _tag(listed: types.Tag) -> Iterator[tuple[str, Digest]]:
             yield tag, digest
 
 
-def _bounded(pages: Iterable[Any], attempted: str) -> Iterator[Any]:
-    for number, page in enumerate(pages):
-        if number == _MOST_PAGES:
-            raise UnsupportedContent(f"{attempted}: it does not end after {number:,} pages")
+def _pages(method: str, ask: Callable[..., Any], parent: str, attempted: str) -> Iterator[Any]:
+    """The answers that a list consists of; each is a request, and a line in the log of them."""
+    question = {"parent": parent, "page_size": _PAGE}
+    for _ in range(_MOST_PAGES):
+        with request_log.called(f"{_SERVICE}.{method}", parent):
+            page = ask(request=question, timeout=_SECONDS)
         yield page
+        if not page.next_page_token:
+            return
+        question = {**question, "page_token": page.next_page_token}
+    raise UnsupportedContent(f"{attempted}: it does not end after {_MOST_PAGES:,} pages")
 
 
 def _description(repository: types.Repository) -> Description:

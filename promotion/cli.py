@@ -20,7 +20,7 @@ from typing import Any
 
 from promotion import __version__, log
 from promotion.deadline import NEVER, Cancellation, keeping
-from promotion.errors import BadConfiguration, PromotionError
+from promotion.errors import BadConfiguration, PromotionError, Several
 from promotion.readable import readable
 
 INTERRUPTED = 130
@@ -125,6 +125,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return options.command(options, environment) or 0
     except BrokenPipeError:
         raise
+    except Several as several:
+        return _failed(*map(str, several.errors))
     except PromotionError as error:
         return _failed(str(error))
     except OSError as error:
@@ -135,8 +137,9 @@ def _explained(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def _failed(why: str) -> int:
-    print(f"promotion: {readable(why)}", file=sys.stderr)
+def _failed(*reasons: str) -> int:
+    for why in reasons:
+        print(f"promotion: {readable(why)}", file=sys.stderr)
     return 1
 
 

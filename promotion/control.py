@@ -33,7 +33,7 @@ from promotion.evidence.store import EvidenceStore
 from promotion.messages import evaluation
 from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.publisher import Topic
-from promotion.registry.client import RepositoryClient
+from promotion.registry.client import RepositoryClient, writer
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference, Repository, parse_digest
 from promotion.registry.transport import Transport
@@ -204,8 +204,7 @@ class Control:
         return _known("pipeline", name, known)
 
     def _writer(self, repository: Repository) -> RepositoryClient:
-        scopes = (f"repository:{repository.path}:pull,push",)
-        return RepositoryClient(repository, self._transport, current(), scopes)
+        return writer(repository, self._transport, current())
 
 
 def _all_of(statings: Sequence[Callable[[], _Stated]]) -> list[_Stated]:

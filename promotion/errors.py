@@ -9,6 +9,7 @@ PromotionError
 │   ├── CannotFinish         a blob that no attempt can bring over within its deadline
 │   ├── NotIdentified        a request that does not prove who sends it
 │   ├── RegistryRefused      the registry says that the request itself is wrong
+│   ├── Several              more than one thing is wrong, each of them an error of its own
 │   ├── TagMoved             a tag that names another digest than a person meant
 │   ├── TagTaken             a tag that names other content, and is never overwritten
 │   └── UnsupportedContent   a manifest that cannot be copied faithfully
@@ -27,6 +28,10 @@ PromotionError
 The handler switches on Permanent and Retryable alone. Each text says what was attempted, on which
 reference, what was answered, and what to do about it; none contains a credential.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class PromotionError(Exception):
@@ -63,6 +68,18 @@ class NotIdentified(Permanent):
 
 class RegistryRefused(Permanent):
     """The registry answered that the request itself is wrong, and would answer so again."""
+
+
+class Several(Permanent):
+    """More than one thing is wrong; its text has a line for each.
+
+    Attributes:
+        errors: What is wrong, each for itself.
+    """
+
+    def __init__(self, errors: Sequence[PromotionError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = tuple(errors)
 
 
 class TagMoved(Permanent):

@@ -15,7 +15,7 @@ from promotion.messages import evaluation
 from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
-from promotion.registry.client import RepositoryClient
+from promotion.registry.client import writer
 from promotion.registry.reference import Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signals import Evaluate, Incident
@@ -103,7 +103,7 @@ class Lookout:
 
     def _state_of(self, image: Image, incident: Incident) -> bool:
         """State it of the digest that ran, and look at that again; whether there is one."""
-        place = _writer(image.reference.repository, self._transport)
+        place = writer(image.reference.repository, self._transport)
         running = running_at(incident.started_at, image, incident.incident, place, self._store)
         subject = place.find(running.digest) if running else None
         if running is None or subject is None:
@@ -121,7 +121,7 @@ class Lookout:
             incident.incident,
             stage.name,
         )
-        control = _writer(control_log.repository_of(stage.repository), self._transport)
+        control = writer(control_log.repository_of(stage.repository), self._transport)
         alert = _alert(pipeline, stage, str(stage.repository), incident)
         control_log.state(control, alert, self._store)
 
@@ -166,8 +166,3 @@ def _alert(pipeline: Pipeline, stage: Stage, subject: str, incident: Incident) -
         summary=incident.summary,
         url=incident.url,
     )
-
-
-def _writer(repository: Repository, transport: Transport) -> RepositoryClient:
-    scopes = (f"repository:{repository.path}:pull,push",)
-    return RepositoryClient(repository, transport, scopes=scopes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from promotion.errors import PublishFailed
 from promotion.events import Event
+from promotion.registry import request_log
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _PUBLISH_SECONDS = 30
+_PUBLISH = "google.pubsub.v1.Publisher.Publish"
 
 
 class Topic(Protocol):
@@ -57,8 +59,9 @@ class PubSubTopic:
         from google.auth.exceptions import GoogleAuthError
 
         try:
-            future = _client.get().publish(self.name, event.data, **event.attributes)
-            return str(future.result(timeout=_PUBLISH_SECONDS))
+            with request_log.called(_PUBLISH, self.name):
+                future = _client.get().publish(self.name, event.data, **event.attributes)
+                return str(future.result(timeout=_PUBLISH_SECONDS))
         except (GoogleAPIError, GoogleAuthError, TimeoutError) as error:
             raise PublishFailed(
                 f"Could not publish to {self.name}: {error or 'no answer'}; check that the topic"

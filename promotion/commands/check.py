@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promotion.errors import BadConfiguration
     from promotion.inspection import Check
-    from promotion.pipeline import Pipelines
+    from promotion.pipeline import Pipeline, Pipelines, Signing, Stage
 
 _EXAMPLES = """\
 examples:
@@ -144,37 +144,65 @@ def _inspected(pipelines: Pipelines, environment: Mapping[str, str]) -> list[Che
 def _report(found: _Found) -> dict[str, object]:
     import msgspec
 
-    from promotion.conditions import conditions
-
-    stages = [
-        {
-            "pipeline": pipeline.name,
-            "stage": stage.name,
-            "repository": str(stage.repository),
-            "promotes_to": list(stage.promotes_to),
-            "gate": conditions(stage.gate) if stage.gate else [],
-        }
-        for pipeline in (found.pipelines.pipelines if found.pipelines else ())
-        for stage in pipeline.stages.values()
-    ]
     return {
         "file": found.path,
         "ok": not found.complaint,
         "problems": list(found.problems),
-        "stages": stages,
+        **_meant(found.pipelines),
         "checks": msgspec.to_builtins(found.checks),
     }
+
+
+def _meant(pipelines: Pipelines | None) -> dict[str, object]:
+    """What the file says, with what holds where it says nothing."""
+    found = pipelines.pipelines if pipelines else ()
+    return {
+        "pipelines": [
+            {
+                "pipeline": each.name,
+                "mode": "observe" if each.observed else "promote",
+                "results": each.results,
+            }
+            for each in found
+        ],
+        "stages": [_stage(each, stage) for each in found for stage in each.stages.values()],
+        "signals": pipelines.signals if pipelines else "",
+        "signing": _signing(pipelines.signing) if pipelines and pipelines.signing else None,
+    }
+
+
+def _stage(pipeline: Pipeline, stage: Stage) -> dict[str, object]:
+    from promotion.conditions import conditions, duration
+
+    within = stage.expect_within
+    return {
+        "pipeline": pipeline.name,
+        "stage": stage.name,
+        "repository": str(stage.repository),
+        "promotes_to": list(stage.promotes_to),
+        "gate": conditions(stage.gate) if stage.gate else [],
+        "entry": stage.entry,
+        "auto": stage.auto,
+        "expect_within": None if within is None else duration(within),
+    }
+
+
+def _signing(signing: Signing) -> dict[str, object]:
+    return {"kms": signing.kms, "key": signing.key, "trusted": list(signing.trusted)}
 
 
 def _show(found: _Found, environment: Mapping[str, str]) -> None:
     from promotion.commands import tables
     from promotion.commands.screen import Screen
+    from promotion.conditions import of_messages
 
     screen = Screen(environment)
     for problem in found.problems:
         screen.say(problem)
     if found.pipelines:
         screen.show(tables.stages_table(found.pipelines))
+        if messages := of_messages(found.pipelines):
+            screen.say("\n".join((*messages, "")))
     if found.checks:
         shown = tables.shown(found.checks)
         screen.show(tables.checks_table(shown))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from promotion.errors import AccessDenied, BadConfiguration, Permanent, PromotionError, Retryable
 from promotion.registry.connections import Connections
-from promotion.registry.fetch import Answer
+from promotion.registry.fetch import Answer, Fetch
 from promotion.registry.reference import is_loopback
 
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -23,11 +23,11 @@ _LOGIN = "run `gcloud auth login`, or give --token"
 class ControlClient:
     """Sends decisions to a function, with an identity token."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, connections: Connections) -> None:
         """Send to this URL with this token; without one, to a function in development."""
         self._url = url
         self._token = token
-        self._connections = Connections()
+        self._connections = connections
 
     @classmethod
     def around(cls, options: argparse.Namespace, environment: Mapping[str, str]) -> ControlClient:
@@ -45,9 +45,10 @@ class ControlClient:
         if not parts.netloc or parts.scheme not in (("http", "https") if local else ("https",)):
             raise BadConfiguration(f"{url} is no https:// URL, and a token goes to nothing else")
         token = options.token or environment.get("PROMOTION_CONTROL_TOKEN", "")
+        connections = Connections()
         if not token and not local:
-            token = identity_token(f"https://{parts.netloc}", environment)
-        return cls(url, token)
+            token = identity_token(f"https://{parts.netloc}", environment, connections.fetch)
+        return cls(url, token, connections)
 
     def send(self, decision: Mapping[str, Any]) -> dict[str, Any]:
         """Send a decision; what was stated.
@@ -80,8 +81,13 @@ class ControlClient:
         return Retryable(text) if answer.status >= 500 else Permanent(text)
 
 
-def identity_token(audience: str, environment: Mapping[str, str]) -> str:
+def identity_token(audience: str, environment: Mapping[str, str], fetch: Fetch) -> str:
     """An identity token of the service account or the person that runs this.
+
+    Args:
+        audience: Whom it is for, if it is a service account's.
+        environment: Where credentials, or gcloud, are found.
+        fetch: Asks Google for a service account's.
 
     Raises:
         AccessDenied: There is none to be had.
@@ -89,11 +95,12 @@ def identity_token(audience: str, environment: Mapping[str, str]) -> str:
     if not environment.get(_CREDENTIALS) and shutil.which("gcloud", path=environment.get("PATH")):
         return _of_gcloud(environment)
     from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
     from google.oauth2.id_token import fetch_id_token
 
+    from promotion.registry.google import GoogleRequest
+
     try:
-        return str(fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]
+        return str(fetch_id_token(GoogleRequest(fetch), audience))  # type: ignore[no-untyped-call]
     except (GoogleAuthError, OSError, ValueError) as error:
         said = error.args[0] if error.args else error
         raise AccessDenied(f"No identity token could be had: {said}; {_LOGIN}") from error

@@ -11,14 +11,22 @@ import msgspec
 
 from promotion import configuration, following
 from promotion.commands.status import DENIED, WAITING, policy_for
+from promotion.errors import (
+    BadConfiguration,
+    BadMessage,
+    BadReference,
+    NotFound,
+    UnsupportedContent,
+)
 from promotion.evidence.store import EvidenceStore
 from promotion.following import Follower, State, View
 from promotion.junit import Tests
 from promotion.messages import PlainResult
 from promotion.pipeline import Pipelines
 from promotion.readable import readable
-from promotion.registry.reference import Reference, parse_digest
+from promotion.registry.reference import Digest, Reference, parse_digest
 from promotion.registry.transport import Transport
+from promotion.status import find_policy, pipelines_of
 
 _EXIT_CODES = {State.PROMOTED: 0, State.DENIED: DENIED, State.WAITING: WAITING}
 
@@ -55,13 +63,13 @@ class Following:
             environment: Where P2P's variables may stand in for a promotion.yaml.
 
         Raises:
-            BadConfiguration, BadMessage, BadReference: By that file, there is nothing to wait for.
+            BadConfiguration, BadMessage, BadReference: By what judges, as far as that is known
+                before the result is sent, there is nothing to wait for.
             Retryable: The registry failed.
         """
         named, digest = Reference.parse(result.image), parse_digest(result.digest)
         image = Reference(named.repository, named.tag)
-        if file:
-            following.promotions_of(configuration.load(Path(file)), image, digest)
+        _check_leads_on(image, digest, file, transport)
         expected = following.Result(
             image,
             digest,
@@ -115,6 +123,28 @@ def tell_end(seen: View) -> int:
     for each in seen.why:
         print(f"promotion: {seen.state}: {readable(each)}", file=sys.stderr)
     return _EXIT_CODES[seen.state]
+
+
+def _check_leads_on(image: Reference, digest: Digest, file: str, transport: Transport) -> None:
+    """See that something follows the image's stage, by the file or by what is stored by now.
+
+    Where nothing is stored that can be read, the function may store it with this very result.
+    """
+    if file:
+        following.promotions_of(configuration.load(Path(file)), image, digest)
+        return
+    try:
+        stored = find_policy(image, transport)
+        pipelines = pipelines_of(stored)
+    except (NotFound, BadConfiguration, UnsupportedContent):
+        return
+    try:
+        following.promotions_of(pipelines, image, digest)
+    except (BadMessage, BadReference) as error:
+        raise BadReference(
+            f"{error}, by {stored.place}; nothing is sent: leave --wait out, or name a newer"
+            " promotion.yaml with --config"
+        ) from error
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _check_file(flag: _Flag, path: str) -> None:
 
 def _gated(event: bool, given: Mapping[str, str], writer: Transport) -> Setting:
     from promotion import publisher
-    from promotion.commands.terms import by_the_gates
+    from promotion.commands.promote_settings import by_the_gates
     from promotion.errors import BadConfiguration
 
     topic = given.get("PROMOTION_EVENTS_TOPIC", "")
@@ -175,7 +175,7 @@ def _ungated(given: Mapping[str, str]) -> Setting:
     known = file_in_reach(given)
     if known is None:
         return NoPromotionYaml()
-    from promotion.commands.terms import past_the_gates
+    from promotion.commands.promote_settings import past_the_gates
 
     return past_the_gates(known, _host(given, "DEST"), given)
 
@@ -220,9 +220,9 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
     """All the images, if each is there and may be written to where it goes.
 
     Raises:
-        PromotionError: One is not; the text has all that is wrong.
+        PromotionError: One is not; where it is more than one, ``Several``.
     """
-    from promotion.errors import Permanent, PromotionError
+    from promotion.errors import PromotionError, Several
     from promotion.registry import parallel
 
     writable = [parallel.start(errand.validate) for errand in errands]
@@ -235,7 +235,7 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
         except PromotionError as error:
             wrong.append(error)
     if len(wrong) > 1:
-        raise Permanent("\npromotion: ".join(map(str, wrong)))
+        raise Several(wrong)
     if wrong:
         raise wrong[0]
     return found

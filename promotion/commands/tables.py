@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promotion.commands.screen import add_row, table_of
-from promotion.conditions import conditions
+from promotion.conditions import of_stage
 from promotion.inspection import Check, State
 from promotion.pipeline import Pipeline, Pipelines
 
@@ -21,9 +21,9 @@ def stages_table(pipelines: Pipelines) -> Table:
     for pipeline in pipelines.pipelines:
         name = _name(pipeline)
         for stage in pipeline.stages.values():
-            gate = "\n".join(conditions(stage.gate)) if stage.gate else ""
             targets = ", ".join(stage.promotes_to)
-            add_row(table, name, stage.name, str(stage.repository), targets, gate)
+            terms = "\n".join(of_stage(stage))
+            add_row(table, name, stage.name, str(stage.repository), targets, terms)
     return table
 
 

@@ -372,6 +372,14 @@ def between(
     )
 
 
+def writer(
+    repository: Repository, transport: Transport, deadline: Deadline = NEVER
+) -> RepositoryClient:
+    """A client for a repository that is written to, with the right to do so."""
+    scopes = (f"repository:{repository.path}:pull,push",)
+    return RepositoryClient(repository, transport, deadline, scopes)
+
+
 def _with_digest(location: str, digest: Digest, attempted: str) -> str:
     """Where an upload is closed: its location, with the digest of what was sent."""
     try:

@@ -42,7 +42,7 @@ class _GoogleIdentity(ABC):
     advice: str
 
     def __init__(self, fetch: Fetch) -> None:
-        self._request = _Request(fetch)
+        self._request = GoogleRequest(fetch)
         self._flights: SingleFlight[None, Token | None] = SingleFlight()
         self._is_loaded = False
         self._credentials: GoogleCredentials | None = None
@@ -227,8 +227,8 @@ class _Response:
     data: bytes = field(repr=False)
 
 
-class _Request:
-    """A way to send requests, as google-auth calls it."""
+class GoogleRequest:
+    """A way to send requests, as google-auth calls it: over connections of ours."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -242,6 +242,11 @@ class _Request:
         timeout: float | None = None,  # noqa: ARG002 - the connections have their own
         **options: object,
     ) -> _Response:
+        """Send a request.
+
+        Raises:
+            TransportError: There is no answer.
+        """
         from google.auth.exceptions import TransportError
 
         if options:

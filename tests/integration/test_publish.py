@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,16 @@ def test_nothing_is_sent_of_what_is_not_there(job: Job) -> None:
         ended = job.shell(command)
         assert (ended.returncode, ended.stdout) == (1, "")
         assert complaint in ended.stderr
+
+
+def test_that_it_was_sent_is_logged_if_that_is_asked_for(job: Job) -> None:
+    """With the requests to the registry: what Google's client library sends is no secret."""
+    ended = job.shell('promotion -v publish "$IMAGE" --suite lint --outcome success')
+    assert ended.returncode == 0
+    *asked, sent = ended.stderr.splitlines()
+    assert all(re.search(r" HEAD http://[^ ]+ 200 \d+ ms$", line) for line in asked)
+    topic = re.escape(job.environment["PROMOTION_RESULTS_TOPIC"])
+    assert re.search(rf" google\.pubsub\.v1\.Publisher\.Publish {topic} OK \d+ ms$", sent)
 
 
 def test_on_a_terminal_one_sees_what_is_waited_for(job: Job) -> None:

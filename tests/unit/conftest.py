@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from dev import images
 from dev.anonymous import anonymous_transport
@@ -47,6 +48,13 @@ def transport() -> Iterator[Transport]:
     transport = anonymous_transport()
     yield transport
     transport.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[urllib3.PoolManager]:
+    """A client that tries once."""
+    with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 
+from promotion import log
 from promotion.artifact_registry import (
     ENDPOINT_VARIABLE,
     Description,
@@ -128,3 +130,20 @@ def test_googles_own_endpoint_is_asked_as_the_environments_identity(
     for environment in ({}, {ENDPOINT_VARIABLE: "https://registry.example/"}):
         with pytest.raises(AccessDenied, match="gcloud auth application-default login"):
             artifact_registry(environment, Endpoint()).describe(TENANT)
+
+
+def test_each_question_is_logged(
+    api: ArtifactRegistryApi, asked: GoogleArtifactRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the API's name for it, with how it ended; and neither the token nor what was answered."""
+    caplog.set_level(logging.DEBUG, log.REQUESTS)
+    asked.describe(TENANT)
+    api.repositories[str(TENANT)].refusals[VERB] = (403, "said token-secret")
+    with pytest.raises(AccessDenied):
+        asked.granted(TENANT, ["a"])
+    messages = [each.getMessage() for each in caplog.records if each.name == log.REQUESTS]
+    described, refused = [message.rsplit(" ", 2)[0] for message in messages]
+    service = "google.devtools.artifactregistry.v1.ArtifactRegistry"
+    assert described == f"{service}.GetRepository {TENANT} OK"
+    assert refused == f"{service}.TestIamPermissions {TENANT} Forbidden"
+    assert "token-secret" not in caplog.text

@@ -22,6 +22,9 @@ from tests.unit.checking import (
 )
 
 ROOT = Path(__file__).parent.parent.parent
+RESULTS = "projects/p/subscriptions/shop-results"
+SIGNALS = "projects/p/subscriptions/signals"
+KMS = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +87,44 @@ def test_a_pipeline_that_copies_nothing_says_so(capsys: pytest.CaptureFixture[st
     assert "\nshop (observed)  fast-feedback  " in capsys.readouterr().out
 
 
+def test_what_a_stage_says_beside_its_gate_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Below its conditions; below the table is where messages come through, and who signs."""
+    write(
+        f"""\
+pipelines:
+  shop:
+    results: {RESULTS}
+    stages:
+      fast-feedback:
+        registry: registry.example
+        promotes_to: prod
+        auto: false
+        entry: any
+        expect_within: 120m
+        gate: {{suites: [functional], order: any}}
+      prod:
+        registry: registry.example
+signals: {SIGNALS}
+signing: {{kms: {KMS}}}
+"""
+    )
+    assert check() == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1].endswith("functional succeeded")
+    assert lines[3:6] == [
+        "a person says promote",
+        "also without a record of how it came in",
+        "reported when it has waited for 2h",
+    ]
+    assert lines[8:] == [
+        f"results of shop come through {RESULTS}",
+        f"signals come through {SIGNALS}",
+        f"the key {KMS} signs, and is trusted",
+        "",
+        "promotion.yaml is right",
+    ]
+
+
 def test_the_file_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """An argument comes before PROMOTION_CONFIG, and that before promotion.yaml."""
     assert check() == 1
@@ -103,6 +144,7 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         "file": "promotion.yaml",
         "ok": True,
         "problems": [],
+        "pipelines": [{"pipeline": "shop", "mode": "promote", "results": ""}],
         "stages": [
             {
                 "pipeline": "shop",
@@ -110,8 +152,13 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
                 "repository": "registry.example/shop/prod",
                 "promotes_to": [],
                 "gate": [],
+                "entry": "record",
+                "auto": True,
+                "expect_within": None,
             }
         ],
+        "signals": "",
+        "signing": None,
         "checks": [],
     }
     write("pipelines: {}\n")

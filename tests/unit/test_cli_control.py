@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from werkzeug.serving import make_server
 
-from promotion import cli, identity
+from promotion import cli, identity, log
 from promotion.commands.control_client import identity_token
 from promotion.errors import AccessDenied
 from promotion.evidence.act import Kind
+from promotion.registry.connections import Connections
+from promotion.registry.fetch import Fetch
 from promotion.registry.reference import Digest
 from tests.unit.controlling import Function, Start, only_act
 from tests.unit.google_tokens import AUDIENCE, PERSON, certificates, key, stripped, token
@@ -248,6 +252,13 @@ def test_a_token_goes_nowhere_in_the_clear(
 
 
 @pytest.fixture
+def fetch() -> Iterator[Fetch]:
+    """Asks over connections that are closed afterwards."""
+    with closing(Connections()) as connections:
+        yield connections.fetch
+
+
+@pytest.fixture
 def gcloud(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     """Makes a gcloud of some lines of shell; the environment in which it is found."""
 
@@ -261,28 +272,33 @@ def gcloud(tmp_path: Path) -> Callable[[str], dict[str, str]]:
 
 
 def test_a_person_is_who_has_logged_in_with_gcloud(
-    gcloud: Callable[[str], dict[str, str]],
+    gcloud: Callable[[str], dict[str, str]], fetch: Fetch
 ) -> None:
     """Its token is taken as it is printed."""
     environment = gcloud('[ "$*" = "auth print-identity-token" ] && echo person-token')
-    assert identity_token(AUDIENCE, environment) == "person-token"
+    assert identity_token(AUDIENCE, environment, fetch) == "person-token"
 
 
 @pytest.mark.parametrize(
     "script", ["echo 'ERROR: no\n account' >&2; exit 1", "echo 'ERROR: no account' >&2"]
 )
 def test_who_has_not_logged_in_is_told_how(
-    gcloud: Callable[[str], dict[str, str]], script: str
+    gcloud: Callable[[str], dict[str, str]], fetch: Fetch, script: str
 ) -> None:
     """The line repeats what gcloud says."""
     with pytest.raises(AccessDenied, match=r"gave no token: ERROR: no account; run `gcloud auth"):
-        identity_token(AUDIENCE, gcloud(script))
+        identity_token(AUDIENCE, gcloud(script), fetch)
 
 
 def test_a_service_account_is_asked_for_a_token_for_the_function(
-    gcloud: Callable[[str], dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gcloud: Callable[[str], dict[str, str]],
+    fetch: Fetch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The file that GOOGLE_APPLICATION_CREDENTIALS names goes before gcloud's login."""
+    caplog.set_level(logging.DEBUG, log.REQUESTS)
     private = key("a service account").private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -298,15 +314,17 @@ def test_a_service_account_is_asked_for_a_token_for_the_function(
         file.write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         environment = {**gcloud("echo person"), "GOOGLE_APPLICATION_CREDENTIALS": str(file)}
-        assert identity_token(AUDIENCE, environment) == made
+        assert identity_token(AUDIENCE, environment, fetch) == made
         assert [(each.method, each.path) for each in google.asked] == [("POST", "/token")]
+        assert f"POST http://{google.host}/token 200 " in caplog.text
+    assert made not in caplog.text
 
 
 def test_credentials_that_are_none_are_an_error_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says what else can be done."""
     missing = str(tmp_path / "missing.json")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", missing)
     with pytest.raises(AccessDenied, match=r"^No identity token could be had: .* or give --token$"):
-        identity_token(AUDIENCE, {"GOOGLE_APPLICATION_CREDENTIALS": missing})
+        identity_token(AUDIENCE, {"GOOGLE_APPLICATION_CREDENTIALS": missing}, fetch)

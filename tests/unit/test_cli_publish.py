@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.stack import three_stages
-from promotion import cli, messages, publisher
+from promotion import cli, messages, policy, publisher
 from promotion.delivery import Message
 from promotion.events import Event
 from promotion.messages import TestResult
+from promotion.policy import Policy, PolicyKeeper
 from promotion.publisher import RecordedTopic
+from promotion.registry.client import RepositoryClient
+from promotion.registry.reference import Repository
 from tests.unit.scripted import Answer, ScriptedServer
-from tests.unit.shop import Shop
+from tests.unit.shop import PUBLISHED, Shop
 
+EARLIER = PUBLISHED - timedelta(days=1)
 TOPIC = "projects/p/topics/shop-results"
 PASSED = "<testsuite><testcase/><testcase/><testcase><skipped/></testcase></testsuite>"
 FAILED = "<testsuite><testcase/><testcase><failure/></testcase></testsuite>"
@@ -272,14 +276,40 @@ def test_a_function_that_does_not_take_the_result_is_waited_for(
     assert "the function has not recorded the result" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("judge", ["the file that is named", "what is stored beside the image"])
 def test_what_can_never_be_is_an_error_before_anything_is_sent(
-    topic: HandledTopic, shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    topic: HandledTopic,
+    shop: Shop,
+    tmp_path: Path,
+    judge: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """From the last stage, by the promotion.yaml that is named, nothing can be promoted."""
-    file = tmp_path / "promotion.yaml"
-    file.write_text(shop.promotion_yaml, encoding="utf-8")
-    shop.push("prod")
+    """From the last stage nothing can be promoted, by whatever judges."""
+    digest = shop.push("prod").digest
     image = f"{shop.stage('prod').repository}:1.0"
-    assert publish(image, "--outcome", "success", "--wait", "--config", str(file)) == 1
+    options = []
+    if judge == "the file that is named":
+        file = tmp_path / "promotion.yaml"
+        file.write_text(shop.promotion_yaml, encoding="utf-8")
+        options = ["--config", str(file)]
+    else:
+        shop.handle(shop.result(digest, "prod"))
+    assert publish(image, "--outcome", "success", "--wait", *options) == 1
     assert "there is nothing to wait for" in capsys.readouterr().err
     assert topic.events == []
+
+
+@pytest.mark.parametrize("stored", ["nothing", "a policy that cannot be read"])
+def test_what_cannot_be_known_is_sent(
+    topic: HandledTopic, shop: Shop, stored: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The function stores what judges with the first result: only then is it an error."""
+    shop.push("prod")
+    if stored != "nothing":
+        beside = policy.repository_of(Repository(shop.far.host, "shop/prod"))
+        keeper = PolicyKeeper(lambda: Policy(b"of: another version"), lambda: EARLIER)
+        keeper.keep(RepositoryClient(beside, shop.transport))
+    image = f"{shop.stage('prod').repository}:1.0"
+    assert publish(image, "--outcome", "success", "--wait", "--timeout", "0s") == 1
+    assert "there is nothing to wait for" in capsys.readouterr().err
+    assert len(topic.events) == 1

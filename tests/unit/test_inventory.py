@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dev import images
 from dev.artifact_registry.lists import ArtifactRegistryLists
 from dev.registry import EmbeddedRegistry
+from promotion import log
 from promotion.artifact_registry import GoogleArtifactRegistry
 from promotion.errors import (
     AccessDenied,
@@ -103,6 +105,23 @@ def test_lists_of_many_pages(inventory: RegistryInventory, google: ArtifactRegis
     assert all(list(tags) == [f"1.0.{number}" for number in range(5)] for tags in found.values())
 
 
+def test_each_page_is_a_line_in_the_log_of_requests(
+    inventory: RegistryInventory, google: ArtifactRegistryLists, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As each is a request."""
+    caplog.set_level(logging.DEBUG, log.REQUESTS)
+    google.largest_page = 2
+    google.repositories[TENANT] = {"prod/shop": {f"1.0.{number}": ONE for number in range(5)}}
+    inventory.images(stage("acme/tenant/prod"))
+    messages = [each.getMessage() for each in caplog.records if each.name == log.REQUESTS]
+    service = "google.devtools.artifactregistry.v1.ArtifactRegistry"
+    assert [message.rsplit(" ", 2)[0] for message in messages] == [
+        f"{service}.ListPackages {TENANT} OK",
+        *[f"{service}.ListTags {TENANT}/packages/prod%2Fshop OK"] * 3,
+    ]
+    assert len(messages) == len(google.asked)
+
+
 def test_as_many_as_there_can_be_are_asked_for_at_once(
     inventory: RegistryInventory, google: ArtifactRegistryLists
 ) -> None:
@@ -119,7 +138,7 @@ def test_a_list_of_google_without_end_ends_in_an_error(
     google.largest_page = 1
     with pytest.raises(UnsupportedContent, match="list the packages of projects/acme"):
         inventory.images(stage("acme/tenant/shop/prod"))
-    assert len(google.asked) == 3
+    assert len(google.asked) == 2
 
 
 def test_what_can_be_no_image_is_left_out(

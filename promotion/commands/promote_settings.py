@@ -1,4 +1,4 @@
-"""On what terms ``promotion promote`` promotes: what a promotion.yaml, if any, makes of it."""
+"""What a promotion.yaml, if there is one, makes of ``promotion promote``: its setting."""
 
 from __future__ import annotations
 
