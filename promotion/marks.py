@@ -50,7 +50,9 @@ class Marks:
         return _artifact(_AGREEMENT_TYPE, {**self._about, "promotion.agreement": what})
 
     def _leave(self, mark: Manifest) -> None:
-        self._repository.put_blob(EMPTY)
+        # It is there, as a rule, since statements are attached in the same repository.
+        if not self._repository.has_blob(digest_of(EMPTY)):
+            self._repository.put_blob(EMPTY)
         self._repository.put_manifest(mark)
 
 
