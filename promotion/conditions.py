@@ -58,7 +58,8 @@ def _about_the_stage(stage: Stage) -> Iterator[str]:
 
 
 def _signing(signing: Signing) -> str:
-    by = f"the key {signing.kms or signing.key} signs"
+    # What stands at signing.key may be the key itself, by mistake, and is not to be repeated.
+    by = f"the key {signing.kms} signs" if signing.kms else "the key in a file signs"
     if not signing.trusted:
         return f"{by}, and is trusted"
     number = len(signing.trusted)

@@ -188,7 +188,12 @@ def _stage(pipeline: Pipeline, stage: Stage) -> dict[str, object]:
 
 
 def _signing(signing: Signing) -> dict[str, object]:
-    return {"kms": signing.kms, "key": signing.key, "trusted": list(signing.trusted)}
+    """Nothing of what may be a private key, where one is written by mistake."""
+    return {
+        "kms": signing.kms,
+        "has_key_file": bool(signing.key),
+        "trusted_keys": len(signing.trusted),
+    }
 
 
 def _show(found: _Found, environment: Mapping[str, str]) -> None:

@@ -70,6 +70,11 @@ pipelines:
     return read
 
 
+def at(minute: float) -> datetime:
+    """A moment, in minutes after nine."""
+    return NINE + timedelta(minutes=minute)
+
+
 def image(pipeline: Pipeline, stage: str, version: str = VERSION) -> Image:
     """The image in a stage."""
     place = pipeline.stages[stage]

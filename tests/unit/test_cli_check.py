@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dev.registry import EmbeddedRegistry
+from promotion.keys import PrivateKey
 from tests.unit.checking import (
     DEV_ADDRESS,
     PROD_ADDRESS,
@@ -123,6 +124,19 @@ signing: {{kms: {KMS}}}
         "",
         "promotion.yaml is right",
     ]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "JSON"])
+@pytest.mark.parametrize("where", ["key: {}", "key: key.pem, trusted: [{}]"])
+def test_a_key_that_stands_in_the_file_is_not_repeated(
+    where: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be a private one: that there is one is all that is shown."""
+    key = PrivateKey.generate().to_pem().decode()
+    write(SHOP + f"signing: {{{where.format(json.dumps(key))}}}\n")
+    assert check(*options) == 0
+    printed = "".join(capsys.readouterr())
+    assert not any(line in printed for line in key.splitlines())
 
 
 def test_the_file_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:

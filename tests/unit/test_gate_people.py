@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +14,12 @@ from promotion.gates.overrides import GATES
 from promotion.pipeline import Pipeline
 from promotion.verdict import Decision, Verdict
 from tests.unit.histories import (
-    NINE,
     OTHER,
     TESTED,
     Stated,
     act,
     alert,
+    at,
     codes,
     deployed,
     judge,
@@ -58,11 +57,6 @@ ELSEWHERE: list[dict[str, Any]] = [
     {"of": "stage"},
     {"of": "pipeline"},
 ]
-
-
-def at(minute: float) -> datetime:
-    """A moment, in minutes after nine."""
-    return NINE + timedelta(minutes=minute)
 
 
 def judged(pipeline: Pipeline, *stated: Stated, minute: float = 60, **more: Any) -> Verdict:

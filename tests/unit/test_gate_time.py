@@ -20,6 +20,7 @@ from tests.unit.histories import (
     Stated,
     act,
     alert,
+    at,
     codes,
     deployed,
     judge,
@@ -46,11 +47,6 @@ spans = st.lists(
 )
 
 Spans = Sequence[tuple[str, int, int | None]]
-
-
-def at(minute: float) -> datetime:
-    """A moment, in minutes after nine."""
-    return NINE + timedelta(minutes=minute)
 
 
 def judged(pipeline: Pipeline, *stated: Stated, now: datetime = NINE) -> Verdict:
