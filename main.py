@@ -45,6 +45,7 @@ from promotion.signing import Signer
 
 if TYPE_CHECKING:
     from promotion.control import Control
+    from promotion.deadline import Deadline
     from promotion.identity import Identification
     from promotion.inventory import Inventory
 
@@ -86,13 +87,14 @@ def _deployment(environment: Mapping[str, str]) -> _Deployment:
 
 
 def _receiver(deployment: _Deployment, environment: Mapping[str, str]) -> Receiver:
+    seconds = _number(environment, "PROMOTION_ATTEMPT_SECONDS", "540")
     promoter = Promoter(
         deployment.pipelines,
         deployment.transport,
         topic(environment.get("PROMOTION_EVENTS_TOPIC", "")),
         deployment.store,
         deployment.policy,
-        seconds=_number(environment, "PROMOTION_ATTEMPT_SECONDS", "540"),
+        seconds=seconds,
     )
     signals = environment.get("PROMOTION_SIGNALS_TOPIC", "")
     lookout = Lookout(
@@ -102,6 +104,7 @@ def _receiver(deployment: _Deployment, environment: Mapping[str, str]) -> Receiv
         promoter,
         partial(_inventory, deployment, environment),
         topic(signals) if signals else None,
+        seconds,
     )
     return Receiver(
         promoter,
@@ -111,13 +114,15 @@ def _receiver(deployment: _Deployment, environment: Mapping[str, str]) -> Receiv
     )
 
 
-def _inventory(deployment: _Deployment, environment: Mapping[str, str]) -> Inventory:
+def _inventory(
+    deployment: _Deployment, environment: Mapping[str, str], deadline: Deadline
+) -> Inventory:
     # Google's client is large, and needed by an evaluation alone.
     from promotion.artifact_registry import artifact_registry
     from promotion.inventory import RegistryInventory
 
     google = artifact_registry(environment, deployment.connections.fetch)
-    return RegistryInventory(deployment.transport, google)
+    return RegistryInventory(deployment.transport, google, deadline)
 
 
 def _policy(text: bytes, pipelines: Pipelines, signer: Signer) -> Policy:

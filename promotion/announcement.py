@@ -53,8 +53,10 @@ class Announcer:
         """Get ready in the background: something may have to be announced soon."""
         self._topic.prepare()
 
-    def announce(self, event: Event, image: Manifest | None, beside: RepositoryClient) -> None:
+    def announce(self, event: Event, image: Digest | None, beside: RepositoryClient) -> None:
         """Publish an event, unless a mark beside the image says that this has been done.
+
+        Where there is no image, there is no place for a mark, and it is published each time.
 
         Raises:
             Retryable: It could not be published, or that could not be remembered.
@@ -74,7 +76,7 @@ class Announcer:
         Raises:
             Retryable: It could not be announced, or another process is about to.
         """
-        marks = Marks(events.promoted_id(case.promotion), image, case.destination)
+        marks = Marks(events.promoted_id(case.promotion), image.digest, case.destination)
         if not _is_new(marks, events.PROMOTED):
             return
         agreed = self._agreed(case, recorded, image, marks)

@@ -251,6 +251,8 @@ class _Checker:
                     known = ", ".join(stages)
                     problem = f"there is no stage {target!r}; this pipeline has {known}"
                     self._problem((*path, stage.name, "promotes_to"), problem)
+            if len(set(stage.promotes_to)) < len(stage.promotes_to):
+                self._problem((*path, stage.name, "promotes_to"), "a stage stands there twice")
             for position, suite in enumerate(stage.gate.suites if stage.gate else ()):
                 if suite.stage and suite.stage not in stages:
                     place = (*path, stage.name, "gate", "suites", position, "from")

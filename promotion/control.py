@@ -137,6 +137,12 @@ class Control:
         requested = signals is not None and _request_evaluation(
             signals, image.reference, subject.digest
         )
+        if signals and not requested and act.kind is Kind.REVOKE:
+            # No scheduler finds an image that waits for nothing any more.
+            raise PublishFailed(
+                f"{image.reference} is revoked, and goes no further; but Pub/Sub"
+                " failed, so that no event tells of it yet: revoke it again"
+            )
         return _done(act, str(image.reference), stated, subject.digest, requested)
 
     def _elsewhere(self, image: Image, act: Act) -> list[RepositoryClient]:

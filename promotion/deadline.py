@@ -144,6 +144,14 @@ def current() -> Deadline:
 
 
 @contextmanager
+def attempting(seconds: float) -> Iterator[Deadline]:
+    """Do what follows by a deadline so many seconds away, or by one that is kept to, if sooner."""
+    deadline = Deadline.after(seconds)
+    with keeping(min(deadline, current(), key=lambda each: each.at)) as sooner:
+        yield sooner
+
+
+@contextmanager
 def keeping(deadline: Deadline) -> Iterator[Deadline]:
     """Do what follows by a deadline."""
     token = _current.set(deadline)

@@ -20,7 +20,6 @@ from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
-from promotion.gates import Standing
 from promotion.judgement import Case, Judgement, check_counted, judge_again, stages_holding
 from promotion.pipeline import Image
 from promotion.policy import PolicyKeeper
@@ -149,7 +148,8 @@ class Effects:
         event = self._event(case, judgement, verdict, at)
         if event:
             beside = self.writer(case.promotion.source.repository, case.source.deadline)
-            self._announcer.announce(event, judgement.subject, beside)
+            subject = judgement.subject
+            self._announcer.announce(event, subject.digest if subject else None, beside)
 
     def deny_beyond_limit(self, case: Case, limit: BeyondLimit, at: datetime) -> None:
         """Announce that an image stays, since of it there is more than is ever read.
@@ -162,11 +162,12 @@ class Effects:
         Raises:
             Retryable: It could not be announced or remembered.
         """
+        promotion = case.promotion
         verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(limit)),))
-        subject = case.source.find(case.promotion.digest)
-        standing = Standing(case.promotion.digest if subject else None, None)
-        _logger.info("%s → %s: %s", case.promotion.source, case.promotion.to_stage, verdict)
-        self.tell(case, Judgement(verdict, Evidence(), standing, subject), verdict, at)
+        _logger.info("%s → %s: %s", promotion.source, promotion.to_stage, verdict)
+        beside = self.writer(promotion.source.repository, case.source.deadline)
+        image = promotion.digest if beside.has_manifest(promotion.digest) else None
+        self._announcer.announce(events.denied(promotion, verdict, at), image, beside)
 
     def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
         """Announce each decision by which an image was revoked in its stage, once.
@@ -177,8 +178,7 @@ class Effects:
         place = self.writer(image.reference.repository, deadline)
         evidence = self._store.read(digest, [place])
         acts = [each for each in evidence.acts if _revokes(each.said, image)]
-        subject = place.find(digest) if acts else None
-        if subject is None:
+        if not acts or not place.has_manifest(digest):
             return
         here = image.as_it_stands(digest)
         stages = stages_holding(image, digest, image.stage, place)
@@ -186,7 +186,7 @@ class Effects:
             message = f"revoked by {act.said.author}: {act.said.reason}"
             finding = Finding(Decision.DENY, "revoked", message, basis=(act.basis,))
             event = events.revoked(here, Verdict((finding,)), stages, act.basis.at)
-            self._announcer.announce(event, subject, place)
+            self._announcer.announce(event, digest, place)
 
     def keep_policy(self, stage: Repository, deadline: Deadline) -> None:
         """See to it that the policy in force is kept in a stage.
@@ -207,7 +207,7 @@ class Effects:
         if judgement.standing.destination == case.promotion.digest:
             causes = tuple(each for each in verdict.findings if each.code in _REVOKING)
             if causes:
-                return events.revoked(case.promotion, Verdict(causes), case.reached(), at)
+                return _revoked(case, Verdict(causes), at)
         if verdict.decision is Decision.WAIT:
             return self._waiting(case, judgement, verdict)
         if verdict.decision is Decision.DENY:
@@ -255,6 +255,14 @@ class Effects:
             event_id=events.promoted_id(promotion),
             resource=events.package_url(promotion.destination, promotion.digest),
         )
+
+
+def _revoked(case: Case, verdict: Verdict, at: datetime) -> Event:
+    """The event that takes promotions back: one for all ways, whichever of them is looked at."""
+    reached = case.reached()
+    ways = case.image.promotions(case.promotion.digest)
+    gone = [each for each in ways if each.to_stage in reached]
+    return events.revoked(gone[0] if gone else case.promotion, verdict, reached, at)
 
 
 def _revokes(act: Act, image: Image) -> bool:

@@ -31,7 +31,7 @@ reference, what was answered, and what to do about it; none contains a credentia
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class PromotionError(Exception):
@@ -144,3 +144,9 @@ class RegistryUnavailable(Retryable):
 
 class RegistryUntrusted(Retryable):
     """No trusted authority vouches for its certificate, or it leads to where nobody is to go."""
+
+
+def raise_the_worst(failures: Iterable[PromotionError]) -> None:
+    """Of several failures, raise one that another delivery may mend, before any that it cannot."""
+    for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
+        raise failure

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from promotion import control_log
 from promotion.attribution import running_at
-from promotion.errors import BadMessage, BadReference, PromotionError, Retryable
+from promotion.deadline import Deadline, attempting
+from promotion.errors import BadMessage, BadReference, PromotionError, raise_the_worst
 from promotion.evidence.alert import Alert
 from promotion.evidence.store import EvidenceStore
 from promotion.inventory import Inventory
@@ -16,10 +18,10 @@ from promotion.pipeline import Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
 from promotion.registry.client import writer
-from promotion.registry.reference import Reference, Repository
+from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signals import Evaluate, Incident
-from promotion.waiting import waiting_in
+from promotion.waiting import Waiting, waiting_in
 
 _logger = logging.getLogger(__name__)
 
@@ -33,8 +35,9 @@ class Lookout:
         transport: Transport,
         store: EvidenceStore,
         promoter: Promoter,
-        inventory: Callable[[], Inventory],
+        inventory: Callable[[Deadline], Inventory],
         again: Topic | None,
+        seconds: float = 540,
     ) -> None:
         """Put it together.
 
@@ -43,8 +46,9 @@ class Lookout:
             transport: For requests to their registries.
             store: Reads and writes statements.
             promoter: Looks at an image.
-            inventory: Tells what stages hold, as of now.
+            inventory: Tells what stages hold, as of now, if it can by a deadline.
             again: Takes a message for each of them; None to look at them one after another.
+            seconds: The time that one attempt at a signal may take.
         """
         self._pipelines = pipelines
         self._transport = transport
@@ -52,6 +56,7 @@ class Lookout:
         self._promoter = promoter
         self._inventory = inventory
         self._again = again
+        self._seconds = seconds
 
     def incident(self, incident: Incident) -> None:
         """State what is said of an incident: of its image, or of the stages it may concern.
@@ -61,10 +66,21 @@ class Lookout:
             Retryable: A registry failed.
         """
         self._admit(incident.subscription)
-        for pipeline, stage in self._concerned(incident):
-            image = _image(pipeline, stage, incident.image)
-            if image is None or not self._state_of(image, incident):
-                self._state_of_stage(pipeline, stage, incident)
+        concerned: list[tuple[Reference, Digest]] = []
+        failures: list[PromotionError] = []
+        with attempting(self._seconds) as deadline:
+            # No stage is to wait with its gate open for what becomes of an image of another one.
+            for pipeline, stage in self._concerned(incident):
+                try:
+                    concerned += self._state(pipeline, stage, incident, deadline)
+                except PromotionError as error:
+                    failures.append(error)
+            for image, digest in concerned:
+                try:
+                    self._promoter.look_again(image, digest, incident.published_at)
+                except PromotionError as error:
+                    failures.append(error)
+        raise_the_worst(failures)
 
     def evaluate(self, request: Evaluate) -> None:
         """Look at an image again, or have all looked at that wait.
@@ -75,12 +91,11 @@ class Lookout:
             Retryable: Something failed on the way.
         """
         self._admit(request.subscription)
-        if request.image and request.digest:
-            self._promoter.look_again(request.image, request.digest)
-            return
-        failures = list(self._look_at_all_that_wait(request.pipeline))
-        for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
-            raise failure
+        with attempting(self._seconds) as deadline:
+            if request.image and request.digest:
+                self._promoter.look_again(request.image, request.digest, request.published_at)
+            else:
+                raise_the_worst(list(self._look_at_all_that_wait(request, deadline)))
 
     def _admit(self, subscription: str) -> None:
         wanted = self._pipelines.signals
@@ -93,55 +108,76 @@ class Lookout:
             )
 
     def _concerned(self, incident: Incident) -> Iterator[tuple[Pipeline, Stage]]:
-        """The stages that an incident may concern; without labels, all that ask for no alerts."""
+        """The stages that an incident may concern: where it names none, all that ask for no alerts.
+
+        A label that is the name of no stage says no more than one that is missing.
+        """
         for pipeline in self._pipelines.pipelines:
             if incident.pipeline in ("", pipeline.name):
-                for stage in pipeline.stages.values():
-                    named = incident.stage == stage.name
-                    if named or (not incident.stage and stage.gate and stage.gate.no_alerts):
-                        yield pipeline, stage
+                named = pipeline.stages.get(incident.stage)
+                without_alerts = [
+                    each for each in pipeline.stages.values() if each.gate and each.gate.no_alerts
+                ]
+                for stage in [named] if named else without_alerts:
+                    yield pipeline, stage
 
-    def _state_of(self, image: Image, incident: Incident) -> bool:
-        """State it of the digest that ran, and look at that again; whether there is one."""
-        place = writer(image.reference.repository, self._transport)
+    def _state(
+        self, pipeline: Pipeline, stage: Stage, incident: Incident, deadline: Deadline
+    ) -> list[tuple[Reference, Digest]]:
+        """State it of the digest that ran, which is returned, or else of the stage."""
+        image = _image(pipeline, stage, incident.image)
+        stated = self._state_of(image, incident, deadline) if image else None
+        if stated:
+            return [stated]
+        self._state_of_stage(pipeline, stage, incident, deadline)
+        return []
+
+    def _state_of(
+        self, image: Image, incident: Incident, deadline: Deadline
+    ) -> tuple[Reference, Digest] | None:
+        """State it of the digest that ran, which is returned with its name."""
+        place = writer(image.reference.repository, self._transport, deadline)
         running = running_at(incident.started_at, image, incident.incident, place, self._store)
         subject = place.find(running.digest) if running else None
         if running is None or subject is None:
-            return False
+            return None
         known = self._store.read(running.digest, [place])
         alert = _alert(image.pipeline, image.stage, str(place.repository), incident)
         self._store.attach(place, subject, alert, known)
-        reference = Reference(place.repository, running.version)
-        self._promoter.look_again(reference, running.digest)
-        return True
+        return Reference(place.repository, running.version), running.digest
 
-    def _state_of_stage(self, pipeline: Pipeline, stage: Stage, incident: Incident) -> None:
+    def _state_of_stage(
+        self, pipeline: Pipeline, stage: Stage, incident: Incident, deadline: Deadline
+    ) -> None:
         _logger.warning(
             "the incident %s cannot be attributed to an image: it blocks %s as a whole",
             incident.incident,
             stage.name,
         )
-        control = writer(control_log.repository_of(stage.repository), self._transport)
+        control = writer(control_log.repository_of(stage.repository), self._transport, deadline)
         alert = _alert(pipeline, stage, str(stage.repository), incident)
         control_log.state(control, alert, self._store)
 
-    def _look_at_all_that_wait(self, pipeline_name: str) -> Iterator[PromotionError]:
+    def _look_at_all_that_wait(
+        self, request: Evaluate, deadline: Deadline
+    ) -> Iterator[PromotionError]:
         """Have each of them looked at; what fails is returned, so as not to hold up the others."""
-        inventory = self._inventory()
+        inventory = self._inventory(deadline)
         for pipeline in self._pipelines.pipelines:
-            if pipeline_name in ("", pipeline.name):
+            if request.pipeline in ("", pipeline.name):
                 for stage in pipeline.stages.values():
+                    waiting = waiting_in(pipeline, stage, self._transport, inventory, deadline)
                     try:
-                        self._look_at_what_waits(pipeline, stage, inventory)
+                        self._look_at(waiting, request.published_at)
                     except PromotionError as error:
                         yield error
 
-    def _look_at_what_waits(self, pipeline: Pipeline, stage: Stage, inventory: Inventory) -> None:
-        for waiting in waiting_in(pipeline, stage, self._transport, inventory):
+    def _look_at(self, images: Iterable[Waiting], at: datetime) -> None:
+        for waiting in images:
             if self._again:
                 self._again.publish(evaluation(waiting.image, waiting.digest))
             else:
-                self._promoter.look_again(waiting.image, waiting.digest)
+                self._promoter.look_again(waiting.image, waiting.digest, at)
 
 
 def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:

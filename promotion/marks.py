@@ -13,7 +13,7 @@ import msgspec
 from promotion.evidence.attestation import EMPTY, EMPTY_DESCRIPTOR
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import OCI_MANIFEST, Manifest
-from promotion.registry.reference import digest_of
+from promotion.registry.reference import Digest, digest_of
 
 _ANNOUNCED_TYPE = "application/vnd.promotion.announced.v1+json"
 _AGREEMENT_TYPE = "application/vnd.promotion.agreement.v1+json"
@@ -22,9 +22,9 @@ _AGREEMENT_TYPE = "application/vnd.promotion.agreement.v1+json"
 class Marks:
     """The marks about one event of one image, beside the image."""
 
-    def __init__(self, event_id: str, image: Manifest, repository: RepositoryClient) -> None:
+    def __init__(self, event_id: str, image: Digest, repository: RepositoryClient) -> None:
         self._repository = repository
-        self._about = {"promotion.event": event_id, "promotion.image": image.digest}
+        self._about = {"promotion.event": event_id, "promotion.image": image}
 
     @property
     def announced(self) -> bool:

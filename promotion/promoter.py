@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,16 @@ from itertools import groupby
 import msgspec
 
 from promotion import log
-from promotion.deadline import Deadline, keeping
+from promotion.deadline import Deadline, attempting
 from promotion.effects import Effects
-from promotion.errors import BadMessage, BeyondLimit, NotFound, PromotionError, Retryable
+from promotion.errors import (
+    BadMessage,
+    BeyondLimit,
+    NotFound,
+    PromotionError,
+    raise_the_worst,
+)
+from promotion.evidence.attested import Evidence
 from promotion.evidence.deployment import Deployment
 from promotion.evidence.kinds import Said
 from promotion.evidence.store import EvidenceStore
@@ -101,11 +108,11 @@ class Promoter:
         if inconclusive:
             _logger.info("no evidence: the suite ended with %s; run it again", result.outcome)
         occasion = Occasion(result.image, result.digest, result.finished_at, result.published_at)
-        with keeping(Deadline.after(self._seconds)) as deadline:
+        with attempting(self._seconds) as deadline:
             said = None if inconclusive else _run(image, result)
             gates = image.judged_upon(result.suite)
             self._see_to(image, occasion, said, gates, deadline)
-            if not gates:
+            if said and not gates:
                 _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
 
     def deployed(self, deployed: Deployed) -> None:
@@ -121,11 +128,16 @@ class Promoter:
             deployed.image, deployed.digest, deployed.deployed_at, deployed.published_at
         )
         gates = [(image, image.stage.gate)] if image.stage.gate else []
-        with keeping(Deadline.after(self._seconds)) as deadline:
+        with attempting(self._seconds) as deadline:
             self._see_to(image, occasion, _deployment(image, deployed), gates, deadline)
 
-    def look_again(self, reference: Reference, digest: Digest) -> None:
+    def look_again(self, reference: Reference, digest: Digest, at: datetime) -> None:
         """Judge an image where it is, upon what is known by now.
+
+        Args:
+            reference: Its name there.
+            digest: Of the image.
+            at: When what it is looked at for was so; the time of events that no statement caused.
 
         Raises:
             Permanent: It is none of this deployment's.
@@ -133,8 +145,8 @@ class Promoter:
         """
         image = self._found(reference)
         gates = [(image, image.stage.gate)] if image.stage.gate else []
-        with keeping(Deadline.after(self._seconds)) as deadline:
-            occasion = Occasion(reference, digest, self._now())
+        with attempting(self._seconds) as deadline:
+            occasion = Occasion(reference, digest, at)
             self._see_to(image, occasion, None, gates, deadline)
             self._effects.tell_revocations(image, digest, deadline)
 
@@ -167,23 +179,23 @@ class Promoter:
             failures += _side_by_side(
                 [partial(self._attempt, case, occasion) for case in at_one_gate]
             )
-        _raise_the_worst(failures)
+        raise_the_worst(failure for failure in failures if failure)
 
     def _state(
         self, image: Image, occasion: Occasion, said: Said, deadline: Deadline
     ) -> Digest | None:
-        """Attach a statement to the image; None if the image is not there to be spoken of."""
+        """Attach a statement to the image; None if there is no image that can be spoken of."""
         repository = self._effects.writer(occasion.image.repository, deadline)
-        subject = repository.find(occasion.digest)
+        try:
+            subject = repository.find(occasion.digest)
+            known = self._store.read(occasion.digest, [repository]) if subject else Evidence()
+        except BeyondLimit as error:
+            _logger.warning("not stated, since it could not be read again: %s", error)
+            return None
         if subject is None:
             self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
-        try:
-            known = self._store.read(occasion.digest, [repository])
-        except BeyondLimit as error:
-            _logger.warning("not stated, since it could not be read again: %s", error)
-            return None
         return self._store.attach(repository, subject, said, known)
 
     def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
@@ -246,13 +258,6 @@ def _side_by_side(
     with ThreadPoolExecutor(len(attempts), thread_name_prefix="promotion") as threads:
         begun = [threads.submit(copy_context().run, attempt) for attempt in attempts]
         return [attempt.result() for attempt in begun]
-
-
-def _raise_the_worst(attempts: Iterable[PromotionError | None]) -> None:
-    """Of several failures, raise one that another delivery may mend, before any that it cannot."""
-    failures = [failure for failure in attempts if failure]
-    for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
-        raise failure
 
 
 def _admit(image: Image, result: TestResult) -> None:

@@ -28,6 +28,7 @@ class Incident:
 
     Attributes:
         ended_at: When it was closed; None while it is open.
+        published_at: When the notification was published.
         pipeline, stage, image: What the alert policy's user labels attribute it to; "" where a
             label is missing.
         policy: The alert policy's name.
@@ -37,6 +38,7 @@ class Incident:
     started_at: datetime
     ended_at: datetime | None
     subscription: str
+    published_at: datetime
     pipeline: str = ""
     stage: str = ""
     image: str = ""
@@ -124,6 +126,7 @@ def read_incident(content: Any, message: Message) -> Incident:
         started_at=started_at,
         ended_at=max(closed_at, started_at) if read.state == "closed" else None,
         subscription=message.subscription,
+        published_at=message.published_at,
         pipeline=labels.pipeline,
         stage=labels.stage,
         image=labels.image,

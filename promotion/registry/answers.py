@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from promotion import typed
-from promotion.errors import UnsupportedContent
-from promotion.registry.reference import LONGEST_TAG
+from promotion.errors import BadReference, RegistryUnavailable, UnsupportedContent
+from promotion.registry.reference import LONGEST_TAG, Digest, parse_digest
 from promotion.registry.transport import Response
 
 
@@ -32,6 +32,19 @@ def media_type(answer: Response) -> str:
             "The registry sent a web page in place of a manifest; is the name one that it allows?"
         )
     return found
+
+
+def told_digest(answer: Response, attempted: str) -> Digest | None:
+    """The digest in an answer's header; None if there is none.
+
+    Raises:
+        RegistryUnavailable: What stands there is no digest, so something on the way is broken.
+    """
+    told = answer.headers.get("Docker-Content-Digest")
+    try:
+        return parse_digest(told) if told else None
+    except BadReference as error:
+        raise RegistryUnavailable(f"Could not {attempted}: {error}") from error
 
 
 def listed_tags(answer: Response) -> list[str]:

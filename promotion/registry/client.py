@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from promotion.deadline import NEVER, Deadline, keeping
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
-from promotion.registry.answers import is_web_page, listed_tags, media_type
+from promotion.registry.answers import is_web_page, listed_tags, media_type, told_digest
 from promotion.registry.connections import read_piece
 from promotion.registry.manifest import MANIFEST_TYPES, Blob, Descriptor, Manifest, index_entries
 from promotion.registry.pages import LONGEST_PAGE, all_pages, check_count, check_length
@@ -89,8 +89,7 @@ class RepositoryClient:
         answer = self._ask("HEAD", f"manifests/{tag}", attempted, accept=_FOUND_OR_NOT)
         if answer.status == 404:
             return None
-        digest = answer.headers.get("Docker-Content-Digest")
-        return parse_digest(digest) if digest else self.manifest(tag).digest
+        return told_digest(answer, attempted) or self.manifest(tag).digest
 
     def find(self, name: str) -> Manifest | None:
         """Fetch the manifest that a tag or a digest names, or None if there is none."""
@@ -332,9 +331,9 @@ class RepositoryClient:
         return path if path.startswith("/") else f"/v2/{self.repository.path}/{path}"
 
     def _received(self, name: str, answer: Response) -> Manifest:
-        expected = name if ":" in name else answer.headers.get("Docker-Content-Digest", "")
-        algorithm = algorithm_of(parse_digest(expected)) if expected else "sha256"
-        digest = digest_of(answer.content, algorithm)
+        told = told_digest(answer, f"read {self._named(name)}")
+        expected = parse_digest(name) if ":" in name else told
+        digest = digest_of(answer.content, algorithm_of(expected) if expected else "sha256")
         if expected and digest != expected:
             raise ContentMismatch(
                 f"The manifest {self._named(name)} should have the digest {expected},"

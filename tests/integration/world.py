@@ -68,7 +68,7 @@ class World:
             transport,
             store,
             promoter,
-            lambda: RegistryInventory(transport, google),
+            lambda deadline: RegistryInventory(transport, google, deadline),
             signals,
         )
         self._receiver = Receiver(promoter, lookout, PubSubTopic(topics[DEAD_LETTERS]), 100)

@@ -93,6 +93,15 @@ def test_a_manifest_that_is_not_what_its_digest_names_is_refused(transport: Tran
                 client(server, transport).manifest(name)
 
 
+def test_a_header_that_is_no_digest_is_a_broken_answer(transport: Transport) -> None:
+    """Something on the way is at fault, and not whoever asked: it may be better next time."""
+    broken = {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": "sha256:abc"}
+    with ScriptedServer(Answer(200, CONTENT, broken), Answer(200, b"", broken)) as server:
+        for read in (client(server, transport).manifest, client(server, transport).resolve):
+            with pytest.raises(RegistryUnavailable, match="'sha256:abc' is not a digest"):
+                read("1.0")
+
+
 def test_a_manifest_beyond_the_limit_is_not_read(transport: Transport) -> None:
     """More than 4 MiB are refused."""
     long = Answer(200, b" " * (LARGEST_MANIFEST + 1), {"Content-Type": OCI_MANIFEST})

@@ -147,6 +147,7 @@ def test_everything_that_can_be_written_is_read() -> None:
             "[fast-feedback]",
             r"promotes_to: a cycle: fast-feedback → extended-test → fast",
         ),
+        ("[prod]", "[prod, prod]", r":LINE: .*promotes_to: a stage stands there twice"),
         ("[prod]", "[extended-test]", r"promotes_to: a cycle: extended-test → extended-test"),
         ("path: fast-feedback", "path: extended-test", r"extended-test: its repository .* overlap"),
         (

@@ -118,6 +118,24 @@ def test_a_lost_signal_takes_nothing_back(
     assert function.stated(image, digest).said.kind is Kind.APPROVE
 
 
+def test_a_revocation_that_no_event_would_tell_of_is_to_be_repeated(
+    start_control: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts all the same; no scheduler would find an image that waits for nothing."""
+    function = start_control()
+    image, digest = function.push("prod")
+
+    def refuse(_: Event) -> str:
+        raise PublishFailed("the topic is gone")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(function.signals, "publish", refuse)
+        answer = function.ask(503, action="revoke", image=image, **WHY)
+    assert answer["error"].endswith("no event tells of it yet: revoke it again")
+    assert function.stated(image, digest).said.kind is Kind.REVOKE
+    assert function.ask(200, action="revoke", image=image, **WHY)["evaluation_requested"]
+
+
 @pytest.mark.parametrize("action", ["hold", "release", "revoke"])
 def test_what_holds_in_all_stages_is_stated_wherever_the_digest_is(
     start_control: Start, action: str

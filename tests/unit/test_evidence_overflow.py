@@ -35,7 +35,7 @@ def looked_at_again(shop: Shop, image: Manifest) -> list[Event]:
     before = len(shop.topic.events)
     reference = Reference(shop.stage("fast-feedback").repository, "1.0")
     late = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
-    late.look_again(reference, image.digest)
+    late.look_again(reference, image.digest, PUBLISHED)
     return shop.topic.events[before:]
 
 

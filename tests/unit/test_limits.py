@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dev import images
@@ -25,7 +26,7 @@ from promotion.errors import (
 )
 from promotion.events import DENIED
 from promotion.registry import client, order, pages
-from promotion.registry.client import RepositoryClient
+from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.copy import copy
 from promotion.registry.manifest import MOST_ENTRIES, OCI_INDEX, Manifest, successors
 from promotion.registry.reference import Reference, Repository, digest_of, parse_digest
@@ -225,6 +226,17 @@ def test_beyond_a_limit_an_image_is_denied(
     assert f"more than {most}" in event.data.decode()
     assert shop.handle(shop.result(image.digest)) == []
     assert shop.stage("extended-test").resolve("1.0") is None
+
+
+def test_a_manifest_beyond_the_limit_is_denied(shop: Shop) -> None:
+    """It cannot be read, so that nothing is stated of it either; the denial is told once."""
+    padding = {"schemaVersion": 2, "manifests": [], "annotations": {"a": "x" * LARGEST_MANIFEST}}
+    content = msgspec.json.encode(padding)
+    image = Manifest(OCI_INDEX, digest_of(content), content)
+    shop.stage("fast-feedback").put_manifest(image, "1.0")
+    (event,) = shop.handle(shop.result(image.digest))
+    assert (kinds([event]), codes(event)) == ([DENIED], ["beyond-limit"])
+    assert shop.handle(shop.result(image.digest)) == []
 
 
 def test_beyond_a_limit_that_is_lifted_an_image_goes_on(

@@ -6,22 +6,25 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from dev.stack import three_stages
 from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
-from promotion.errors import BadMessage
-from promotion.events import PROMOTED, REVOKED
+from promotion.errors import BadMessage, PublishFailed, RegistryUnavailable
+from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
 from promotion.messages import Deployed
+from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
@@ -32,6 +35,7 @@ INCIDENT = Incident(
     started_at=PUBLISHED + timedelta(hours=1),
     ended_at=None,
     subscription=SIGNALS,
+    published_at=PUBLISHED + timedelta(hours=3),
     pipeline="shop",
     stage="fast-feedback",
     image="shop",
@@ -55,7 +59,9 @@ def look(shop: Shop) -> Look:
             shop.transport,
             evidence_store(pipelines),
             promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now),
-            lambda: RegistryInventory(shop.transport, artifact_registry({}, NoNetwork())),
+            lambda deadline: RegistryInventory(
+                shop.transport, artifact_registry({}, NoNetwork()), deadline
+            ),
             again,
         )
 
@@ -233,3 +239,76 @@ def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) ->
         finished_at=PUBLISHED + timedelta(seconds=1),
     )
     assert kinds(shop.handle(later)) == [PROMOTED]
+
+
+def test_an_incident_is_stated_of_every_stage(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what it does to an image of one of them cannot be found out at this moment."""
+    for suites in ("[functional]", "[extended]"):
+        shop.written = shop.promotion_yaml.replace(suites, f"{suites}\n          alerts: none")
+    digest = shop.push().digest
+    deploy(shop, digest, "1.0", hours=0)
+
+    def fail(*_: object) -> None:
+        raise RegistryUnavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Promoter, "look_again", fail)
+        with pytest.raises(RegistryUnavailable):
+            look().incident(replace(INCIDENT, stage=""))
+    assert len(shop.evidence("fast-feedback", digest).alerts) == 1
+    assert len(of_stage(shop, "extended-test").alerts) == 1
+
+
+def test_a_label_that_is_the_name_of_no_stage(shop: Shop, look: Look) -> None:
+    """Then the incident may concern any stage that asks for no alerts, as if there were none."""
+    shop.written = shop.promotion_yaml.replace("[extended]", "[extended]\n          alerts: none")
+    look().incident(replace(INCIDENT, stage="fast-feedbak"))
+    assert len(of_stage(shop, "extended-test").alerts) == 1
+    assert of_stage(shop, "fast-feedback").alerts == ()
+
+
+def test_a_repeat_of_a_request_to_evaluate_tells_the_same(shop: Shop, look: Look) -> None:
+    """A denial that rests on no statement has the time at which the request was published."""
+    digest = shop.push().digest
+    shop.push(content=b"moved", tag="1.0")
+    image = Reference(shop.stage("fast-feedback").repository, "1.0")
+    request = Evaluate(SIGNALS, PUBLISHED, image, digest)
+
+    class Broken(RecordedTopic):
+        """Takes events, and does not say so."""
+
+        def publish(self, event: Event) -> str:
+            super().publish(event)
+            raise PublishFailed("no answer")
+
+    whole, shop.topic = shop.topic, Broken()
+    with pytest.raises(PublishFailed):
+        look().evaluate(request)
+    (lost,) = shop.topic.events
+    shop.topic = whole
+    shop.now += timedelta(minutes=1)
+    look().evaluate(request)
+    assert shop.topic.events == [lost]
+
+
+@pytest.mark.parametrize("signal", [INCIDENT, Evaluate(SIGNALS, PUBLISHED)], ids=["alert", "all"])
+def test_no_request_for_a_signal_goes_on_for_ever(
+    shop: Shop, look: Look, signal: Incident | Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has the deadline of the attempt."""
+    digest = shop.push().digest
+    deploy(shop, digest, "1.0", hours=0)
+    deadlines: list[float] = []
+    send = Transport.send
+
+    def noted(transport: Transport, request: Request, *more: Any) -> Response:
+        deadlines.append(request.deadline.left)
+        return send(transport, request, *more)
+
+    monkeypatch.setattr(Transport, "send", noted)
+    lookout = look()
+    lookout.incident(signal) if isinstance(signal, Incident) else lookout.evaluate(signal)
+    assert deadlines
+    assert max(deadlines) <= 540

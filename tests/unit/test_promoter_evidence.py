@@ -222,6 +222,7 @@ pipelines:
     assert kinds(shop.handle(shop.result(digest))) == [PROMOTED] * 2
     (event,) = shop.handle(shop.result(digest, outcome=Outcome.FAILURE))
     assert kinds([event]) == [REVOKED]
+    assert event.attributes["to_stage"] == "europe"
     assert json.loads(event.data)["stages"] == ["europe", "asia"]
 
 
@@ -255,7 +256,7 @@ def test_a_revocation_by_a_person_is_told_once(shop: Shop) -> None:
     store.attach(repository, image, act, Evidence())
     started = promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now)
     for _ in range(2):
-        started.look_again(Reference(repository.repository, "1.0"), image.digest)
+        started.look_again(Reference(repository.repository, "1.0"), image.digest, PUBLISHED)
     (event,) = shop.topic.events
     data = json.loads(event.data)
     assert event.attributes["ce-type"] == REVOKED
@@ -287,7 +288,7 @@ def test_an_image_that_waits_for_too_long_is_told_of_once(shop: Shop) -> None:
     image = Reference(shop.stage("fast-feedback").repository, "1.0")
     for hours in (2, 0, 1, 1):
         shop.now += timedelta(hours=hours)
-        started.look_again(image, digest)
+        started.look_again(image, digest, PUBLISHED)
     (event,) = shop.topic.events
     assert event.attributes["ce-type"] == WAITING
     assert codes(event) == ["suite-missing"]

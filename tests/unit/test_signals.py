@@ -43,6 +43,7 @@ def parsed(content: object) -> object:
 def test_an_open_incident_is_read() -> None:
     """With what it is about, when it began, and the link for people."""
     assert parsed(OPEN) == Incident(
+        published_at=PUBLISHED,
         incident="0.abc",
         started_at=PUBLISHED - timedelta(minutes=5),
         ended_at=None,
