@@ -24,7 +24,7 @@ from promotion.judgement import Case, Judgement, check_counted, judge_again, sta
 from promotion.pipeline import Image
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
-from promotion.registry.client import RepositoryClient
+from promotion.registry.client import RepositoryClient, writer
 from promotion.registry.copy import copy
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Repository
@@ -198,8 +198,7 @@ class Effects:
 
     def writer(self, repository: Repository, deadline: Deadline) -> RepositoryClient:
         """A repository, with the right to write to it."""
-        scopes = (f"repository:{repository.path}:pull,push",)
-        return RepositoryClient(repository, self._transport, deadline, scopes)
+        return writer(repository, self._transport, deadline)
 
     def _event(
         self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime

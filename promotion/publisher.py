@@ -53,15 +53,19 @@ class PubSubTopic:
         """Publish an event and wait for Pub/Sub's confirmation.
 
         Raises:
-            PublishFailed: Pub/Sub refused it, or did not answer within 30 seconds.
+            PublishFailed: Pub/Sub refused it, or did not answer within 30 seconds; or it is larger
+                than anything that Pub/Sub takes.
         """
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
+        from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
         try:
             with request_log.called(_PUBLISH, self.name):
                 future = _client.get().publish(self.name, event.data, **event.attributes)
                 return str(future.result(timeout=_PUBLISH_SECONDS))
+        except MessageTooLargeError as error:
+            raise PublishFailed(f"Could not publish to {self.name}: {error}") from error
         except (GoogleAPIError, GoogleAuthError, TimeoutError) as error:
             raise PublishFailed(
                 f"Could not publish to {self.name}: {error or 'no answer'}; check that the topic"

@@ -77,6 +77,12 @@ def test_wrong_subscription(shop: Shop, busybox: Busybox) -> None:
     assert shop.digest(EXTENDED_TEST) is None
 
 
+def test_what_is_too_large_to_be_put_aside_is_not_acknowledged(shop: Shop) -> None:
+    """With the reason beside it Pub/Sub takes it no more, so it stays where it is."""
+    assert shop.push(b"x" * 9_999_900) == 503
+    assert shop.dead_letters.rest() == []
+
+
 def test_dead_letters_are_acknowledged(shop: Shop) -> None:
     """No bad message comes again: not even when one that is refused later has."""
     published = sorted(encode(make(shop)) for make, _ in BAD_MESSAGES.values())

@@ -169,7 +169,7 @@ def test_the_tag_comes_last(shop: Shop) -> None:
     shop.handle(shop.result(image.digest))
     paths = [s.path for s in shop.near.served[before:] if s.method in WRITES]
     tag = paths.index("/v2/shop/extended-test/shop/manifests/1.0")
-    of_the_image = [path for path in paths if "&from=" in path or image.digest in path]
+    of_the_image = [path for path in paths if "mount=" in path or image.digest in path]
     assert of_the_image
     assert all(paths.index(path) < tag for path in of_the_image)
 
