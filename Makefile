@@ -24,9 +24,9 @@ TERRAFORM ?= terraform
 TERRAFORM_INIT ?= init -backend=false -input=false
 export TERRAFORM TERRAFORM_INIT
 
-# Written by `make dev` while it runs, so that `make publish` finds its emulator and topic; a topic
-# that somebody names is meant instead, on the real Pub/Sub.
-ifeq ($(origin PROMOTION_RESULTS_TOPIC),undefined)
+# Written by `make dev` while it runs, so that `make publish` and `make evaluate` find its emulator and
+# topics; a topic that somebody names is meant instead, on the real Pub/Sub.
+ifeq ($(origin PROMOTION_RESULTS_TOPIC) $(origin PROMOTION_SIGNALS_TOPIC),undefined undefined)
 -include .dev/environment.mk
 endif
 
@@ -54,6 +54,15 @@ PUBLISH_USAGE = make publish IMAGE=HOST/PATH/NAME:TAG SUITE=… \
 PUBLISH_OPTIONS = $(if $(OUTCOME),--outcome "$(OUTCOME)") $(if $(JUNIT),--junit $(JUNIT)) \
 	$(if $(REF),--ref "$(REF)") $(if $(WAIT),--wait) $(if $(TIMEOUT),--timeout "$(TIMEOUT)") \
 	$(if $(URL),--url "$(URL)")
+
+.PHONY: evaluate
+evaluate: $(VENV)/runtime ## Have images judged again: IMAGE=…, or all that wait: PIPELINE=… or ALL=1
+	@$(if $(IMAGE)$(PIPELINE)$(ALL),,$(error usage: $(EVALUATE_USAGE)))
+	@$(BIN)/promotion evaluate $(EVALUATE_OPTIONS)
+
+EVALUATE_USAGE = make evaluate IMAGE="HOST/PATH/NAME:TAG…" or PIPELINE=… or ALL=1
+EVALUATE_OPTIONS = $(foreach each,$(IMAGE),"$(each)") $(if $(PIPELINE),--pipeline "$(PIPELINE)") \
+	$(if $(ALL),--all)
 
 # --- Promote by hand -----------------------------------------------------------------------------
 

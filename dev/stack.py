@@ -43,9 +43,6 @@ SIGNALS = "promotion-signals"
 PUSH_SUBSCRIPTION = f"{RESULTS}-push"
 SIGNALS_SUBSCRIPTION = f"{SIGNALS}-push"
 
-EVALUATE_ALL = '{"messages": [{"data": "eyJldmFsdWF0ZSI6ICJhbGwifQ=="}]}'
-"""A request to the emulator that publishes ``{"evaluate": "all"}``."""
-
 _ENVIRONMENT = ROOT / ".dev" / "environment.mk"
 _ATTEMPTS = 5
 _PROJECT = "local-dev"
@@ -185,20 +182,23 @@ def _run(folder: Path) -> None:
         control = parts.enter_context(controlled(folder, pubsub, text))
         _tell_make(stack)
         image = _push_sample(registry)
-        print(_greeting(registry, emulator, stack, control, image), flush=True)
+        file = folder / "promotion.yaml"
+        print(_greeting(registry, emulator, stack, control, image, file), flush=True)
         for subscription in (EVENTS, DEAD_LETTERS):
             _print_arrivals(emulator.host, subscription)
         threading.Event().wait()
 
 
 def _tell_make(stack: Stack) -> None:
-    """Let `make publish` in another terminal find the emulator and the topic."""
+    """Let `make publish` and `make evaluate` in another terminal find the emulator and a topic."""
+    variables = {
+        "PUBSUB_EMULATOR_HOST": stack.pubsub.host,
+        "PROMOTION_RESULTS_TOPIC": f"projects/{stack.pubsub.project}/topics/{RESULTS}",
+        **_signals_topic(stack.pubsub),
+    }
+    text = "".join(f"export {name} := {value}\n" for name, value in variables.items())
     _ENVIRONMENT.parent.mkdir(exist_ok=True)
-    _ENVIRONMENT.write_text(
-        f"export PUBSUB_EMULATOR_HOST := {stack.pubsub.host}\n"
-        f"export PROMOTION_RESULTS_TOPIC := projects/{stack.pubsub.project}/topics/{RESULTS}\n",
-        encoding="utf-8",
-    )
+    _ENVIRONMENT.write_text(text, encoding="utf-8")
 
 
 def _push_sample(registry: Service) -> str:
@@ -209,7 +209,7 @@ def _push_sample(registry: Service) -> str:
 
 
 def _greeting(
-    registry: Service, emulator: Service, stack: Stack, control: Service, image: str
+    registry: Service, emulator: Service, stack: Stack, control: Service, image: str, file: Path
 ) -> str:
     next_image = image.replace("fast-feedback", "extended-test")
     target = f"docker://{registry.host}/shop/fast-feedback/NAME:TAG"
@@ -219,19 +219,19 @@ def _greeting(
   Pub/Sub    {emulator.url}   (topics {RESULTS}, {SIGNALS}, {EVENTS}, {DEAD_LETTERS})
   function   {stack.function.url}   (log: {stack.function.log})
   control    {control.url}   (log: {control.log})
+  pipeline   {file}
 
 A sample image is in fast-feedback. In a second terminal:
 
-  make publish IMAGE={image} SUITE=functional OUTCOME=success
-  make publish IMAGE={next_image} SUITE=extended OUTCOME=success
+  make publish IMAGE={image} SUITE=functional OUTCOME=success WAIT=1
+  make publish IMAGE={next_image} SUITE=extended OUTCOME=success WAIT=1
   .venv/bin/promotion status {image}
   skopeo list-tags --tls-verify=false docker://{registry.host}/shop/prod/shop
 
 Decide about it, and have all looked at that waits:
 
   .venv/bin/promotion hold {next_image} --reason "odd figures" {decides}
-  curl {emulator.url}/v1/{_signals_topic(stack.pubsub)["PROMOTION_SIGNALS_TOPIC"]}:publish \\
-    --json '{EVALUATE_ALL}'
+  make evaluate ALL=1
 
 Your own image: skopeo copy --dest-tls-verify=false SOURCE {target}
 Promotion events and dead letters are printed here as they arrive. Ctrl-C ends everything.

@@ -30,6 +30,7 @@ MODULES = {
     "promote": "promote",
     "copy": "copy",
     "publish": "publish",
+    "evaluate": "evaluate",
     "status": "status",
     "latest": "latest",
     "check": "check",

@@ -206,6 +206,12 @@ def evaluation(image: Reference, digest: Digest) -> Event:
     return Event(msgspec.json.encode(content), {})
 
 
+def evaluation_of_all(pipeline: str = "") -> Event:
+    """The message that has all images judged again that wait: of one pipeline, or of every one."""
+    content = {"evaluate": {"pipeline": pipeline} if pipeline else "all"}
+    return Event(msgspec.json.encode(content), {})
+
+
 def _content(message: Message) -> Any:
     """The message's JSON; from inside, where the message is a structured CloudEvent."""
     attributes = {name.lower(): value for name, value in message.attributes.items()}

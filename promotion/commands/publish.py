@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,12 @@ if TYPE_CHECKING:
     from promotion.junit import Tests
     from promotion.messages import PlainResult
     from promotion.registry.reference import Digest, Reference
-    from promotion.registry.transport import Transport
 
 _OUTCOMES = ("success", "failure", "cancel", "error")
 _PATIENCE_SECONDS = 600.0
 _NOTHING_TESTED = (
     "promotion: no test was executed, so the outcome that was sent is error, which says nothing"
     " about the image"
-)
-_DEVELOPMENT_ONLY = (
-    "only a function that runs with PROMOTION_DEV=1 takes results like that: send to the topic"
 )
 _EXAMPLES = """\
 examples:
@@ -126,7 +121,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         PromotionError: A report says nothing, the image is not there, the result could not be
             sent, or what became of it could not be found out.
     """
-    from promotion.commands import outcome
+    from promotion.commands import messaging, outcome
     from promotion.commands.sides import side_around
     from promotion.messages import report
     from promotion.registry.reference import Reference
@@ -135,7 +130,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     tests = _tests(options.junit or [])
     reference = Reference.parse(options.image)
     transport = side_around(reference.repository.host, environment)
-    result = _result(options, reference, _digest(reference, transport), tests)
+    result = _result(options, reference, messaging.digest_of(reference, transport), tests)
     nothing_tested = tests is not None and result.outcome == "error"
     follows = options.wait and not nothing_tested
     following = (
@@ -177,18 +172,6 @@ def _tests(files: Sequence[str]) -> Tests | None:
     return tests
 
 
-def _digest(image: Reference, transport: Transport) -> Digest:
-    """The digest that was tested: the one that the tag names, unless another one is given."""
-    from promotion.errors import BadReference
-    from promotion.registry.lookup import digest_named_by
-    from promotion.registry.reference import Reference
-
-    if not image.tag:
-        raise BadReference(f"{image} has no tag; name the image as NAME:TAG or NAME:TAG@DIGEST")
-    named = digest_named_by(Reference(image.repository, image.tag), transport)
-    return image.digest or named
-
-
 def _result(
     options: argparse.Namespace, image: Reference, digest: Digest, tests: Tests | None
 ) -> PlainResult:
@@ -207,35 +190,15 @@ def _result(
 
 def _send(event: Event, options: argparse.Namespace, environment: Mapping[str, str]) -> str:
     from promotion import publisher
+    from promotion.commands import messaging
     from promotion.errors import BadConfiguration
 
     if options.url:
-        return _post(event, options.url)
+        messaging.post(options.url, event.data, event.attributes)
+        return event.attributes["ce-id"]
     topic = options.topic or environment.get("PROMOTION_RESULTS_TOPIC", "")
     if not topic:
         raise BadConfiguration(
             "Nowhere to send to: give --topic (or PROMOTION_RESULTS_TOPIC), or --url"
         )
     return publisher.topic(topic).publish(event)
-
-
-def _post(event: Event, url: str) -> str:
-    import urllib3
-
-    from promotion.errors import Retryable
-    from promotion.registry import request_log
-
-    try:
-        headers = dict(event.attributes)
-        with urllib3.PoolManager(retries=False) as pool:
-            send = partial(pool.request, "POST", url, body=event.data, headers=headers)
-            answer = request_log.logged("POST", url, request_log.service_url, send)
-    except urllib3.exceptions.HTTPError as error:
-        raise Retryable(f"{url} gave no answer ({error}); is the function running?") from error
-    if answer.status != 200:
-        advice = _DEVELOPMENT_ONLY if answer.status == 403 else "its log says why"
-        raise Retryable(
-            f"{url} answered {answer.status}: {answer.data.decode(errors='replace').strip()};"
-            f" {advice}"
-        )
-    return event.attributes["ce-id"]

@@ -118,21 +118,39 @@ def test_on_a_terminal_one_sees_what_is_waited_for(job: Job) -> None:
     assert said == "waiting: the function has not recorded the result yet\r\n"
 
 
-def test_make_publishes_too(job: Job) -> None:
-    """With reports, and waiting, to the topic that the environment names."""
+@pytest.fixture
+def make() -> list[str]:
+    """Runs make with this repository's Makefile, and what is installed beside this Python."""
     if not shutil.which("make"):
         raise MissingPart("make is not installed: apt-get install make")
+    command = ["make", "--no-print-directory", "-C", str(ROOT), "-o", ".venv/runtime"]
+    return [*command, f"BIN={Path(sys.executable).parent}"]
+
+
+def test_make_publishes_too(job: Job, make: list[str]) -> None:
+    """With reports, and waiting, to the topic that the environment names."""
     job.report(PASSED)
-    make = ["make", "--no-print-directory", "-C", str(ROOT), "-o", ".venv/runtime", "publish"]
-    bin_folder = f"BIN={Path(sys.executable).parent}"
-    usage = job.run([*make, bin_folder, f"IMAGE={job.image}"])
+    publish = [*make, "publish", f"IMAGE={job.image}"]
+    usage = job.run(publish)
     assert usage.returncode == 2
     assert "usage: make publish IMAGE=" in usage.stderr
-    reports = f"JUNIT={job.folder}/reports/*.xml"
-    ended = job.run(
-        [*make, bin_folder, f"IMAGE={job.image}", "SUITE=functional", reports, "WAIT=1"]
-    )
+    ended = job.run([*publish, "SUITE=functional", f"JUNIT={job.folder}/reports/*.xml", "WAIT=1"])
     assert ended.returncode == 0, ended.stderr
     assert "sent: functional success (2 passed, 0 failed, 0 skipped)" in ended.stdout
     assert job.shop.digest(EXTENDED_TEST)
     assert job.shop.digest(PROD) is None
+
+
+def test_make_has_images_judged_again(job: Job, make: list[str]) -> None:
+    """By a request to the topic for signals."""
+    usage = job.run([*make, "evaluate", "IMAGE="])
+    assert usage.returncode == 2
+    assert "usage: make evaluate IMAGE=" in usage.stderr
+    pubsub, name = job.shop.stack.pubsub, f"{job.shop.name}-signals"
+    job.variables["PROMOTION_SIGNALS_TOPIC"] = pubsub.create_topic(name)
+    pubsub.create_subscription(name, name)
+    ended = job.run([*make, "evaluate", f"IMAGE={job.image}"])
+    digest = job.shop.digest(FAST_FEEDBACK)
+    assert ended.stdout == f"sent: evaluate {job.image}@{digest}\n", ended.stderr
+    (message,) = pubsub.pull(name, timeout=20)
+    assert json.loads(message.data) == {"evaluate": {"image": job.image, "digest": digest}}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import urllib3
-
 from dev.pubsub import PubSub
 from dev.services import docker_registry
-from dev.stack import EVALUATE_ALL, SIGNALS, controlled, signed, three_stages, wired, with_signals
+from dev.stack import SIGNALS, controlled, signed, three_stages, wired, with_signals
 from tests.integration.busybox import Busybox
 from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, OpenShop
 
@@ -19,7 +18,6 @@ def test_what_is_released_goes_on_when_all_is_looked_at(
     pubsub: PubSub,
     open_shop: OpenShop,
     busybox: Busybox,
-    http: urllib3.PoolManager,
     tmp_path: Path,
 ) -> None:
     """A stage is held and released through control; the signals topic has what waits judged."""
@@ -38,12 +36,13 @@ def test_what_is_released_goes_on_when_all_is_looked_at(
             assert shop.digest(EXTENDED_TEST) is None
             promotion("release", *decide)
             topic = f"projects/{pubsub.project}/topics/{SIGNALS}"
-            url = f"http://{pubsub.host}/v1/{topic}:publish"
-            assert http.request("POST", url, body=EVALUATE_ALL).status == 200
+            emulated = {"PUBSUB_EMULATOR_HOST": pubsub.host}
+            promotion("evaluate", "--all", PROMOTION_SIGNALS_TOPIC=topic, **emulated)
             assert shop.events.next().attributes["verdict"] == "PROMOTE"
             assert shop.digest(EXTENDED_TEST) == digest
 
 
-def promotion(*arguments: str) -> None:
+def promotion(*arguments: str, **variables: str) -> None:
     """Run the command line as a process."""
-    subprocess.run([sys.executable, "-m", "promotion", *arguments], check=True, timeout=60)
+    command = [sys.executable, "-m", "promotion", *arguments]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, **variables})

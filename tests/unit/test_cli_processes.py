@@ -16,6 +16,7 @@ import pytest
 
 from bench.faults import Rule, Stall
 from bench.proxy import Proxy
+from dev.stack import with_signals
 from promotion import cli
 from promotion.registry.reference import Digest
 from tests.unit import processes
@@ -51,6 +52,7 @@ class Scene:
             ],
             "copy": [image, f"{self.shop.far.host}/copies/shop:1.0"],
             "publish": [image, "--suite", "functional", "--outcome", "success", *url],
+            "evaluate": [image, *url],
             "status": [image, "--config", "promotion.yaml"],
             "latest": ["shop", "--stage", "fast-feedback"],
             "check": ["--online"],
@@ -66,7 +68,7 @@ def scene(shop: Shop, tmp_path: Path) -> Iterator[Scene]:
     digest = shop.push(content=b"layer" * 1000, tag="1.0").digest
     shop.push(tag="1.0.0")
     shop.handle(shop.result(digest))
-    (tmp_path / "promotion.yaml").write_text(shop.promotion_yaml)
+    (tmp_path / "promotion.yaml").write_text(shop.promotion_yaml + with_signals("p"))
     with ScriptedServer(Answer(200, json.dumps(STATED).encode())) as function:
         yield Scene(shop, tmp_path, digest, function)
 
