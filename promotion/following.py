@@ -182,7 +182,8 @@ def view(result: Result, image: Image, looks: Sequence[Look]) -> View:
     if reasons:
         return View(State.DENIED, tuple(reasons), is_final=True)
     if all(each.arrived for each in outlooks):
-        stages = tuple(_to(each, "it is there") for each in outlooks)
+        name = f"{image.name}:{image.reference.tag}"
+        stages = tuple(f"{name} is in {each.to_stage}" for each in outlooks)
         return View(State.PROMOTED, stages, is_final=True)
     ahead = [each for each in outlooks if not each.arrived]
     missing = [_to(each, said) for each in ahead for said in _missing(each, image)]

@@ -17,7 +17,7 @@ from dev.services import MissingPart
 from dev.stack import ROOT
 from tests.integration.busybox import Busybox
 from tests.integration.ci_job import FAILED, PASSED, Job
-from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD, Shop
+from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD, VERSION, Shop
 
 FUNCTIONAL = "--suite functional --junit reports/*.xml"
 
@@ -35,7 +35,7 @@ def test_a_success_is_published_and_seen_to_promote(job: Job) -> None:
     ended = job.shell(f'promotion publish "$IMAGE" {FUNCTIONAL} --wait --json')
     assert (ended.returncode, ended.stderr) == (
         0,
-        "promotion: promoted: extended-test: it is there\n",
+        f"promotion: promoted: {job.shop.name}:{VERSION} is in extended-test\n",
     )
     said = json.loads(ended.stdout)
     digest = job.shop.digest(EXTENDED_TEST)

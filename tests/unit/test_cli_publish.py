@@ -235,7 +235,7 @@ def test_promoted_is_0(
     """And where it has got to is said."""
     assert publish(image, "--junit", reports["passed"], "--wait") == 0
     said = capsys.readouterr()
-    assert said.err == "promotion: promoted: extended-test: it is there\n"
+    assert said.err == "promotion: promoted: shop:1.0 is in extended-test\n"
     assert said.out.startswith("sent: functional success")
     assert len(topic.events) == 1
 

@@ -66,7 +66,7 @@ def with_gate(shop: Shop, gate: str) -> None:
 def test_a_success_that_is_enough_is_promoted(shop: Shop) -> None:
     """The image is where it should go."""
     view = seen(shop, shop.result(shop.push().digest))
-    assert view == View(State.PROMOTED, ("extended-test: it is there",), is_final=True)
+    assert view == View(State.PROMOTED, ("shop:1.0 is in extended-test",), is_final=True)
 
 
 def test_a_failure_is_denied(shop: Shop) -> None:
