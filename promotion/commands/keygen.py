@@ -33,7 +33,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=_EXAMPLES + _ADVICE,
     )
     parser.add_argument(
-        "--out", metavar="PREFIX", default="promotion", help="the path of both (default: promotion)"
+        "--out",
+        metavar="PREFIX",
+        default="promotion",
+        help="the path of both; its folder is made if need be (default: promotion)",
     )
     parser.set_defaults(command=run)
 
@@ -67,6 +70,8 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     from promotion.errors import Permanent
 
     try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
         # Nobody else may read the key, not even for the moment until its mode is changed.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:

@@ -84,12 +84,22 @@ def test_nothing_is_overwritten(
     assert (directory / "mine").read_text() == "mine"
 
 
-def test_a_place_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_there_is_made(directory: Path) -> None:
+    """With those above it, as the help's example takes for granted."""
+    assert keygen("--out", "keys/acme/shop") == 0
+    assert keygen("--out", "keys/acme/cart") == 0
+    made = [path.name for path in (directory / "keys" / "acme").iterdir()]
+    assert sorted(made) == ["cart.pem", "cart.pub.pem", "shop.pem", "shop.pub.pem"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The file is named, with the reason."""
-    assert keygen("--out", "absent/key") == 1
+    (directory / "file").touch()
+    assert keygen("--out", "file/key") == 1
     assert capsys.readouterr().err == (
-        "promotion: absent/key.pem cannot be written (No such file or directory);"
-        " give another --out\n"
+        "promotion: file/key.pem cannot be written (Not a directory); give another --out\n"
     )
 
 

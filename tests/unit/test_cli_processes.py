@@ -192,7 +192,7 @@ def test_nobody_reads_any_more(scene: Scene, unbuffered: str) -> None:
         ["check", "/"],
         ["latest", "shop", "--stage", "prod", "--config", "missing.yaml"],
         ["status", "registry.example/shop:1", "--config", "missing.yaml"],
-        ["keygen", "--out", "missing/key"],
+        ["keygen", "--out", "/dev/null/key"],
         ["copy", "registry.example/a:1", "Registry.example/b:1"],
         ["hold", "registry.example/a:1", "--reason", "x", "--url", "ftp://a"],
     ],
