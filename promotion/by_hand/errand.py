@@ -109,8 +109,8 @@ class Found:
             return "it is there already; what was attached to it since may not be"
         parts = successors(self.image)
         if parts.manifests:
-            return f"{len(parts.manifests)} manifests with their blobs"
-        return f"{len(parts.blobs)} blobs"
+            return f"{len(parts.manifests)} manifests with their blobs, and what is attached"
+        return f"{len(parts.blobs)} blobs, and what is attached"
 
     @property
     def arrived(self) -> Reference:

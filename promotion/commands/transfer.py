@@ -69,9 +69,9 @@ def watched() -> AbstractContextManager[Watcher]:
 
 
 def summary(copied: Copied) -> str:
-    """What travelled and how, in half a line."""
+    """What travelled and how, with all that is attached, in half a line."""
     ways = [f"{number} {way}" for way in Way if (number := copied.count(way))]
-    return f"{len(copied.blobs)} blobs: {', '.join(ways) or 'none'}"
+    return f"{len(copied.blobs)} blobs in all: {', '.join(ways) or 'none'}"
 
 
 def attached(copied: Copied) -> list[str]:

@@ -62,7 +62,7 @@ def test_an_image_goes_to_the_next_stage_with_what_belongs_to_it(
     told = capsys.readouterr()
     steps = [line.split()[0] for line in told.out.splitlines()]
     assert steps[:5] == ["validating:", "resolving", "no", "copying", "tagging"]
-    assert "copying shop:1.0: 2 blobs" in told.out
+    assert "copying shop:1.0: 2 blobs, and what is attached\n" in told.out
     there = f"{shop.stage('extended-test').repository}:1.0"
     assert told.out.splitlines()[-1] == f"promoted shop:1.0: {image.digest} is now at {there}"
     assert told.err == ""
@@ -234,5 +234,6 @@ def test_an_index_is_copied_whole(shop: Shop, capsys: pytest.CaptureFixture[str]
     children = [images.push_image(place, [each]) for each in (b"amd64", b"arm64")]
     index = images.push_index(place, children, tag="1.0")
     assert promote(shop, "shop:1.0") == 0
-    assert "copying shop:1.0: 2 manifests with their blobs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "copying shop:1.0: 2 manifests with their blobs, and what is attached\n" in told
     assert shop.stage("extended-test").resolve("1.0") == index.digest
