@@ -13,8 +13,10 @@ import msgspec
 
 from promotion import configuration, policy
 from promotion.errors import AccessDenied, NotFound, Retryable
-from promotion.evidence.attested import Evidence, Ignored
+from promotion.evidence.attested import Attested, Evidence, Ignored
+from promotion.evidence.by_hand import PromotionByHand
 from promotion.evidence.store import EvidenceStore
+from promotion.gates import first_by_hand, first_record
 from promotion.judgement import Case, judge
 from promotion.pipeline import Gate, Image, Pipelines
 from promotion.policy import Policy
@@ -47,6 +49,7 @@ class StageStatus(msgspec.Struct, frozen=True):
     Attributes:
         named: The digest that the version's tag names in this stage; None: no such tag.
         since: When the image was promoted into this stage, if that is on record.
+        by_hand: That it was promoted into this stage past the gate, where no gate has let it in.
         problem: Why no more can be said, where a registry could not be asked.
     """
 
@@ -56,6 +59,7 @@ class StageStatus(msgspec.Struct, frozen=True):
     since: datetime | None = None
     outlooks: tuple[Outlook, ...] = ()
     problem: str = ""
+    by_hand: Attested[PromotionByHand] | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -71,6 +75,11 @@ class Status(msgspec.Struct, frozen=True):
     def at(self, stage: str) -> StageStatus:
         """What the stage with this name knows."""
         return next(each for each in self.stages if each.stage == stage)
+
+    def by_hand(self, stage: str, to_stage: str) -> PromotionByHand | None:
+        """That the image went from one stage to the other past the gate, and how."""
+        found = self.at(to_stage).by_hand
+        return found.said if found and found.said.from_stage == stage else None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -145,6 +154,7 @@ class _Asked:
         self._repository = RepositoryClient(image.reference.repository, transport)
         self._named: Digest | None = None
         self._since: datetime | None = None
+        self._by_hand: Attested[PromotionByHand] | None = None
         self._outlooks: list[Outlook] = []
         self.ignored: list[Ignored] = []
 
@@ -161,6 +171,7 @@ class _Asked:
             self._since,
             tuple(self._outlooks),
             problem,
+            self._by_hand,
         )
 
     def _ask(self) -> None:
@@ -171,6 +182,8 @@ class _Asked:
         self.ignored.extend(evidence.ignored)
         if self._named == self._digest:
             self._since = _promoted_at(self._image, evidence)
+            if not first_record(self._image, evidence):
+                self._by_hand = first_by_hand(self._image, evidence)
         if self._image.stage.gate is not None:
             self._judge(self._image.stage.gate)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promotion.evidence.by_hand import PromotionByHand
     from promotion.evidence.store import EvidenceStore
     from promotion.pipeline import Pipelines
     from promotion.policy import Policy
@@ -152,18 +153,18 @@ def _report(status: Status, judged_by: str) -> dict[str, object]:
         "version": status.version,
         "digest": status.digest,
         "policy": judged_by,
-        "stages": [_stage(status.digest, each) for each in status.stages],
+        "stages": [_stage(status, each) for each in status.stages],
         "ignored": [
             {"attestation": each.attestation, "reason": each.reason} for each in status.ignored
         ],
     }
 
 
-def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
+def _stage(status: Status, stage: StageStatus) -> dict[str, object]:
     return {
         "stage": stage.stage,
         "repository": str(stage.repository),
-        "here": stage.named == digest,
+        "here": stage.named == status.digest,
         "digest": stage.named,
         "since": stage.since.isoformat() if stage.since else None,
         "problem": stage.problem,
@@ -171,6 +172,7 @@ def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
             {
                 "to_stage": outlook.to_stage,
                 "state": outlook.state,
+                "by_hand": _by_hand(status.by_hand(stage.stage, outlook.to_stage)),
                 "verdict": outlook.verdict.decision.name,
                 "findings": [
                     {
@@ -188,6 +190,16 @@ def _stage(digest: Digest, stage: StageStatus) -> dict[str, object]:
     }
 
 
+def _by_hand(by_hand: PromotionByHand | None) -> dict[str, object] | None:
+    if by_hand is None:
+        return None
+    return {
+        "author": by_hand.author.name,
+        "known_from": by_hand.author.known_from,
+        "at": by_hand.decided_at.isoformat(),
+    }
+
+
 def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> None:
     from rich.text import Text
 
@@ -200,7 +212,7 @@ def _show(status: Status, judged_by: str, environment: Mapping[str, str]) -> Non
             add_row(table, stage.stage, here, "", "", stage.problem)
         for outlook in stage.outlooks:
             state = Text(outlook.state, style=_COLOURS[outlook.state])
-            add_row(table, stage.stage, here, outlook.to_stage, state, _why(outlook))
+            add_row(table, stage.stage, here, outlook.to_stage, state, _why(status, stage, outlook))
     screen = Screen(environment)
     screen.say(f"{status.image}:{status.version}  {status.digest}\n")
     screen.show(table)
@@ -235,9 +247,22 @@ def _here(digest: Digest, stage: StageStatus) -> str:
     return f"since {stage.since:%Y-%m-%d %H:%M} UTC" if stage.since else "yes"
 
 
-def _why(outlook: Outlook) -> str:
-    """The findings, those that decide first, each with the link to where it arose."""
+def _why(status: Status, stage: StageStatus, outlook: Outlook) -> str:
+    """Who went past the gate, if somebody did, then the findings, those that decide first.
+
+    Each finding has the link to where it arose.
+    """
+    past = status.by_hand(stage.stage, outlook.to_stage)
     findings = sorted(outlook.verdict.findings, key=lambda each: -each.decision)
     return "\n".join(
-        f"{each.message} ({each.url})" if each.url else each.message for each in findings
+        [
+            *([_past_the_gate(past)] if past else []),
+            *(f"{each.message} ({each.url})" if each.url else each.message for each in findings),
+        ]
     )
+
+
+def _past_the_gate(past: PromotionByHand) -> str:
+    from promotion.gates.wording import moment
+
+    return f"{past.author.name} promoted it by hand, past the gate, at {moment(past.decided_at)}"

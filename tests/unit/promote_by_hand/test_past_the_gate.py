@@ -205,6 +205,37 @@ def test_it_is_known_since_when_it_is_there(desk: Desk) -> None:
     assert ask("latest", "shop", "--stage", "extended-test")["since"] == there
 
 
+def status_of(shop: Shop, desk: Desk, *options: str) -> str:
+    """What `promotion status` prints about version 1.0 in fast-feedback."""
+    image = f"{shop.stage('fast-feedback').repository}:1.0"
+    file = str(desk.folder / "promotion.yaml")
+    assert cli.main(["status", image, "--config", file, *options], {}) == 0
+    return desk.capsys.readouterr().out
+
+
+def test_the_status_says_who_promoted_it_past_the_gate(desk: Desk) -> None:
+    """In the row of that way, beside what its gate says; until the gate itself lets it in."""
+    shop = desk.shop
+    digest = shop.push().digest
+    desk.promote()
+    (by_hand,) = shop.evidence("extended-test", digest).by_hand
+    said = by_hand.said
+    at = f"{said.decided_at:%Y-%m-%dT%H:%M:%SZ}"
+    row, below = status_of(shop, desk).splitlines()[3:5]
+    assert row.split(maxsplit=4)[:4] == ["fast-feedback", "yes", "extended-test", "promoted"]
+    assert row.endswith(f"promoted  {said.author.name} promoted it by hand, past the gate, at {at}")
+    assert below.strip() == "suite functional has not reported from fast-feedback"
+    ways = [
+        way["by_hand"]
+        for stage in json.loads(status_of(shop, desk, "--json"))["stages"]
+        for way in stage["promotions"]
+    ]
+    told = {"author": said.author.name, "known_from": "operating-system"}
+    assert ways == [{**told, "at": said.decided_at.isoformat()}, None]
+    shop.handle(shop.result(digest))
+    assert "past the gate" not in status_of(shop, desk)
+
+
 def test_a_statement_by_hand_that_somebody_without_the_key_attaches_does_not_count(
     desk: Desk,
 ) -> None:
