@@ -16,6 +16,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from dev.registry import EmbeddedRegistry
 from dev.services import Service, ServiceFailed, function_server
 from dev.stack import ROOT, signed, three_stages
 from promotion import cli
+from promotion.commands.messaging import post
 from promotion.errors import PromotionError
+from promotion.events import Event
+from promotion.messages import PlainResult, report
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
 
@@ -47,9 +51,10 @@ class Demo:
     def tell(self) -> None:
         """Push an image and let two test results carry it to prod."""
         self._push()
-        self._promote("functional", "fast-feedback", "extended-test", "one registry: blobs mounted")
-        self._promote("extended", "extended-test", "prod", "another registry: blobs streamed")
-        self._send_again()
+        mounted, streamed = "one registry: blobs mounted", "another registry: blobs streamed"
+        first = self._promote("functional", "fast-feedback", "extended-test", mounted)
+        self._promote("extended", "extended-test", "prod", streamed)
+        self._deliver_again(first)
         self._ask_why()
         print(_GO_ON)
 
@@ -59,10 +64,12 @@ class Demo:
         image = images.push_image(self.stages["fast-feedback"], layers, tag=_VERSION)
         print(f"\n● A build pushes shop:{_VERSION} to fast-feedback\n    {image.digest}")
 
-    def _promote(self, suite: str, source: str, destination: str, way: str) -> None:
+    def _promote(self, suite: str, source: str, destination: str, way: str) -> Event:
+        """Deliver a passing result, and see what follows; the message that it came in."""
         print(f"\n● The suite {suite!r} passes in {source}: its result is sent to the function")
+        message = self._passed(suite, source)
         started = time.monotonic()
-        events = self._send(suite, source)
+        events = self._deliver(message)
         seconds = time.monotonic() - started
         if [event["attributes"]["ce-type"].split(".")[-4] for event in events] != ["promoted"]:
             raise StepFailed(f"expected one promoted event, found {events or 'none'}")
@@ -73,10 +80,11 @@ class Demo:
         self._table()
         print(f"  the event that went out, {events[0]['attributes']['ce-type']}:")
         print(textwrap.indent(json.dumps(events[0]["data"], indent=2, ensure_ascii=False), "    "))
+        return message
 
-    def _send_again(self) -> None:
+    def _deliver_again(self, message: Event) -> None:
         print("\n● The first result is delivered again, as Pub/Sub may do at any time")
-        if self._send("functional", "fast-feedback"):
+        if self._deliver(message):
             raise StepFailed("a repeated message was announced again")
         print("  → nothing copied, nothing announced: every message has one effect")
 
@@ -88,13 +96,28 @@ class Demo:
         if cli.main(["status", image, "--exit-code"], {}) != 0:
             raise StepFailed("the status is not what it should be")
 
-    def _send(self, suite: str, stage: str) -> list[dict[str, Any]]:
-        """Send a passing result; the events that the function logged for it."""
+    def _passed(self, suite: str, stage: str) -> Event:
+        """The message that a suite has passed in a stage."""
+        repository = self.stages[stage]
+        digest = repository.resolve(_VERSION)
+        if digest is None:
+            raise StepFailed(f"{stage} does not have {_VERSION}")
+        image = f"{repository.repository}:{_VERSION}"
+        print(f"    {suite} success for {image}@{digest}")
+        return report(
+            PlainResult(
+                image=image,
+                digest=digest,
+                suite=suite,
+                outcome="success",
+                finished_at=datetime.now(UTC),
+            )
+        )
+
+    def _deliver(self, message: Event) -> list[dict[str, Any]]:
+        """Deliver a message, byte for byte; the events that the function logged for it."""
         seen = len(self.function.output())
-        image = f"{self.stages[stage].repository}:{_VERSION}"
-        arguments = ["--suite", suite, "--outcome", "success", "--url", self.function.url]
-        if cli.main(["publish", image, *arguments], {}) != 0:
-            raise StepFailed("the function did not take the result")
+        post(self.function.url, message.data, message.attributes)
         return list(_logged_events(self.function.output()[seen:]))
 
     def _table(self) -> None:
