@@ -102,6 +102,35 @@ def test_streams_begin_in_their_order() -> None:
     ended(futures, second, third)
 
 
+class Counted(Held):
+    """A stream that counts how often it is looked at."""
+
+    looks = 0
+
+    @property
+    def limits(self) -> tuple[HostLimit, ...]:
+        """The limits, once more."""
+        Counted.looks += 1
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: tuple[HostLimit, ...]) -> None:
+        self._limits = limits
+
+
+def test_streams_that_wait_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of very many blobs takes no time from other copies for those that wait."""
+    monkeypatch.setattr(Counted, "looks", 0)
+    streams = Streams(1)
+    limit = HostLimit("host", 16, 16)
+    first, *others = many = [Counted(limit) for _ in range(200)]
+    futures = started(streams, *many)
+    for each in others:
+        each.arrive.set()
+    ended(futures, first)
+    assert Counted.looks <= 3 * len(many)
+
+
 def test_a_stream_that_is_cancelled_before_it_begins_takes_no_turn() -> None:
     """It is dropped, and the next one has its turn."""
     streams = Streams(1)
