@@ -101,7 +101,7 @@ class Sending:
             with keeping(self.pace.deadline):
                 _under_way.do((self.destination.repository, blob.digest), send)
         except NotFound:
-            if not blob.external:
+            if not (blob.external and passage.is_missing):
                 raise
             reason = "it is kept elsewhere, as its manifest says"
             return BlobReport(blob.digest, blob.size, Way.LEFT_OUT, passage.retries, reason)

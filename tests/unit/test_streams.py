@@ -31,6 +31,7 @@ from promotion.registry.report import BlobReport, Unwatched, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
 from tests.unit.clock import Clock
+from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.slow import SlowServer
 
 CONTENT = b"content" * 1000
@@ -252,6 +253,20 @@ def test_what_is_left_out_by_one_is_sent_by_another(
         task = bring(external, one, destination, Pace(NEVER), UNSEEN)
         assert isinstance(task, Sending)
         assert task().way is way
+
+
+def test_what_the_destination_loses_is_not_left_out(
+    source: RepositoryClient, transport: Transport
+) -> None:
+    """A layer that may be kept elsewhere is there: no copy goes on without it for another fault."""
+    external = Blob(BLOB.digest, BLOB.size, external=True)
+    opened = Answer(202, b"", {"Location": "/upload"})
+    with ScriptedServer(*[opened, Answer(404)] * 5) as server:
+        losing = RepositoryClient(Repository(server.host, "shop"), transport)
+        task = bring(external, source, losing, Pace(NEVER), UNSEEN)
+        assert isinstance(task, Sending)
+        with pytest.raises(NotFound, match=f"{server.host} answered 404"):
+            task()
 
 
 @pytest.mark.parametrize(("seconds", "way"), [(1, Way.COPIED), (60, Way.PRESENT)])
