@@ -27,6 +27,7 @@ from promotion.registry.pace import Pace
 from promotion.registry.parallel import Streams
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.referrers import AllAttachments
+from promotion.registry.rehearsal import rehearse
 from promotion.registry.report import BlobReport, Unwatched, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
@@ -246,12 +247,13 @@ def test_who_waited_for_a_copy_that_fails_tries_by_itself(
 def test_what_is_left_out_by_one_is_sent_by_another(
     source: RepositoryClient, destination: RepositoryClient
 ) -> None:
-    """A layer that is kept elsewhere may be at one source and not at the other."""
+    """A layer that is kept elsewhere may be at one source and not at the other; so is foretold."""
     external = Blob(BLOB.digest, BLOB.size, external=True)
     lacking = RepositoryClient(Repository(source.repository.host, "shop/none"), source.transport)
     for one, way in ((lacking, Way.LEFT_OUT), (source, Way.COPIED)):
         task = bring(external, one, destination, Pace(NEVER), UNSEEN)
         assert isinstance(task, Sending)
+        assert rehearse(external, one, destination, Pace(NEVER), UNSEEN).way is way
         assert task().way is way
 
 
