@@ -12,7 +12,7 @@ from promotion.registry.limits import HostLimit
 from promotion.registry.manifest import Blob
 from promotion.registry.pace import Pace
 from promotion.registry.reference import Digest, Repository
-from promotion.registry.report import BlobReport, Watcher, Way
+from promotion.registry.report import KEPT_ELSEWHERE, BlobReport, Watcher, Way
 from promotion.registry.single_flight import SingleFlight
 from promotion.registry.stream import Passage
 
@@ -101,10 +101,10 @@ class Sending:
             with keeping(self.pace.deadline):
                 _under_way.do((self.destination.repository, blob.digest), send)
         except NotFound:
-            if not blob.external:
+            if not (blob.external and passage.is_missing):
                 raise
-            reason = "it is kept elsewhere, as its manifest says"
-            return BlobReport(blob.digest, blob.size, Way.LEFT_OUT, passage.retries, reason)
+            retries = passage.retries
+            return BlobReport(blob.digest, blob.size, Way.LEFT_OUT, retries, KEPT_ELSEWHERE)
         if not sent:
             return BlobReport(blob.digest, blob.size, Way.PRESENT, reason=self.reason)
         return BlobReport(blob.digest, blob.size, Way.COPIED, passage.retries, self.reason)

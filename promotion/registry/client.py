@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from promotion.deadline import NEVER, Deadline, keeping
+from promotion.deadline import NEVER, Deadline, current, keeping
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
 from promotion.registry.answers import is_web_page, listed_tags, media_type, told_digest
 from promotion.registry.connections import read_piece
@@ -49,7 +49,6 @@ class RepositoryClient:
     """Reads from and writes to one repository, as one identity; safe to share between threads.
 
     Attributes:
-        deadline: When all of its work must be done.
         scopes: What its requests need rights for, in the token specification's form.
     """
 
@@ -61,14 +60,19 @@ class RepositoryClient:
         scopes: tuple[str, ...] = (),
     ) -> None:
         self.repository = repository
-        self.deadline = deadline
+        self._deadline = deadline
         self.transport = transport
         self.scopes = scopes or (f"repository:{repository.path}:pull",)
+
+    @property
+    def deadline(self) -> Deadline:
+        """When all of its work must be done: by default, when what is being done must be."""
+        return current() if self._deadline is NEVER else self._deadline
 
     def until(self, deadline: Deadline) -> Self:
         """The same repository as the same identity, with another deadline."""
         other = copy.copy(self)
-        other.deadline = deadline
+        other._deadline = deadline
         return other
 
     def manifest(self, name: str) -> Manifest:

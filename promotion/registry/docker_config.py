@@ -73,9 +73,8 @@ class DockerConfig:
 
     def _look_up(self, host: str) -> Credential | None:
         config = self._read()
-        key = _HUB_KEY if host in _HUB_HOSTS else host
         helper = _of_host(config.helpers, host) or config.store
-        if helper and (found := ask_helper(helper, key)):
+        if helper and (found := ask_helper(helper, _key(host))):
             return found
         entry = _of_host(config.auths, host)
         return self._credential(entry, host) if entry else None
@@ -107,8 +106,18 @@ class DockerConfig:
         return Login(username, password.strip("\0"))
 
 
+def _key(host: str) -> str:
+    """What Docker calls a registry."""
+    return _HUB_KEY if host in _HUB_HOSTS else host
+
+
 def _of_host(entries: Mapping[str, Value], host: str) -> Value | None:
-    """The entry for a host; its key may be a URL, as early versions of Docker wrote it."""
+    """The entry for a host; its key may be a URL, as early versions of Docker wrote it.
+
+    Such a one may be left beside the entry that a later login wrote, which is the one that counts.
+    """
+    if (found := entries.get(_key(host))) is not None:
+        return found
     names = _HUB_HOSTS if host in _HUB_HOSTS else {host}
     for key, value in entries.items():
         if re.sub("^https?://", "", key).partition("/")[0] in names:

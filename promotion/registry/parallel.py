@@ -8,8 +8,9 @@ A task on any of them does requests, and waits for no task of its own kind to be
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
@@ -46,34 +47,38 @@ class Streams:
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="registry-stream")
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting[Any]] = []
+        # By the hosts that they take part in: what keeps one from beginning keeps all behind it.
+        self._lines: dict[frozenset[HostLimit], deque[_Waiting[Any]]] = {}
+        self._numbers = itertools.count()
         self._running = 0
         self._turns: Counter[HostLimit] = Counter()
 
     def start(self, task: Stream[Result]) -> Future[Result]:
         """Begin it as soon as there is a turn for it, in the caller's logging context."""
-        waiting = _Waiting(task)
+        limits = frozenset(task.limits)
         with self._lock:
-            self._waiting.append(waiting)
+            waiting = _Waiting(task, limits, next(self._numbers))
+            self._lines.setdefault(limits, deque()).append(waiting)
         self._begin_what_may()
         return waiting.future
 
     def _begin_what_may(self) -> None:
         with self._lock:
-            self._waiting = [each for each in self._waiting if not self._began(each)]
+            while self._running < self._most and (first := self._first_that_may()):
+                self._running += 1
+                self._turns.update(first.limits)
+                self._threads.submit(self._run, first)
 
-    def _began(self, waiting: _Waiting[Any]) -> bool:
-        if waiting.is_dropped():
-            return True
-        limits = waiting.task.limits
-        if self._running == self._most or any(
-            self._turns[limit] >= limit.streams for limit in limits
-        ):
-            return False
-        self._running += 1
-        self._turns.update(limits)
-        self._threads.submit(self._run, waiting)
-        return True
+    def _first_that_may(self) -> _Waiting[Any] | None:
+        """Of all that may begin, the one that came first; it waits no more."""
+        open_lines = [line for limits, line in self._lines.items() if self._has_turn(limits)]
+        heads = [line for line in open_lines if _skip_dropped(line)]
+        self._lines = {limits: line for limits, line in self._lines.items() if line}
+        nearest = min(heads, key=lambda line: line[0].number, default=None)
+        return nearest.popleft() if nearest else None
+
+    def _has_turn(self, limits: Collection[HostLimit]) -> bool:
+        return all(self._turns[limit] < limit.streams for limit in limits)
 
     def _run(self, waiting: _Waiting[Any]) -> None:
         try:
@@ -81,7 +86,7 @@ class Streams:
         finally:
             with self._lock:
                 self._running -= 1
-                self._turns.subtract(waiting.task.limits)
+                self._turns.subtract(waiting.limits)
                 self._turns += Counter()
             self._begin_what_may()
 
@@ -89,8 +94,10 @@ class Streams:
 class _Waiting(Generic[Result]):
     """A stream that is to begin, and its outcome."""
 
-    def __init__(self, task: Stream[Result]) -> None:
-        self.task = task
+    def __init__(self, task: Stream[Result], limits: frozenset[HostLimit], number: int) -> None:
+        self.limits = limits
+        self.number = number
+        self._task = task
         self.future: Future[Result] = Future()
         self._context = contextvars.copy_context()
 
@@ -101,9 +108,16 @@ class _Waiting(Generic[Result]):
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            self.future.set_result(self._context.run(self.task))
+            self.future.set_result(self._context.run(self._task))
         except BaseException as error:
             self.future.set_exception(error)
+
+
+def _skip_dropped(line: deque[_Waiting[Any]]) -> bool:
+    """Drop what was cancelled from the head of a line; whether anything is left."""
+    while line and line[0].is_dropped():
+        line.popleft()
+    return bool(line)
 
 
 _requests = ThreadPoolExecutor(REQUESTS, thread_name_prefix="registry-request")

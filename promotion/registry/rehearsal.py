@@ -5,7 +5,7 @@ from __future__ import annotations
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Manifest
 from promotion.registry.pace import Pace
-from promotion.registry.report import BlobReport, Watcher, Way
+from promotion.registry.report import KEPT_ELSEWHERE, BlobReport, Watcher, Way
 
 
 class Rehearsal(RepositoryClient):
@@ -31,10 +31,13 @@ def rehearse(
     """Say how a blob would be brought over."""
     if destination.has_blob(blob.digest):
         way = Way.PRESENT
+    elif blob.external and not source.has_blob(blob.digest):
+        way = Way.LEFT_OUT
     elif source.repository.host == destination.repository.host:
         way = Way.MOUNTED
     else:
         way = Way.COPIED
-    report = BlobReport(blob.digest, blob.size, way)
+    reason = KEPT_ELSEWHERE if way is Way.LEFT_OUT else ""
+    report = BlobReport(blob.digest, blob.size, way, reason=reason)
     watcher.finished(report)
     return report

@@ -20,6 +20,10 @@ class Way(StrEnum):
     LEFT_OUT = "left out"
 
 
+KEPT_ELSEWHERE = "it is kept elsewhere, as its manifest says"
+"""Why a blob that the source lacks may be left out."""
+
+
 class BlobReport(msgspec.Struct, frozen=True):
     """What became of one blob.
 

@@ -64,18 +64,28 @@ class Tries:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """The seconds that an answer asks to be left alone for (RFC 9110, 10.2.3), if it does."""
+    """The seconds that an answer asks to be left alone for (RFC 9110, 10.2.3), if it does.
+
+    A moment is taken by the clock of whoever answered, where the answer tells it: one that differs
+    from this machine's would make the pause none at all, or longer than anybody has time for.
+    """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return min(float(text), _LONGEST_RETRY_AFTER)
+    moment = _moment(text)
+    if moment is None:
+        return None
+    answered = _moment(headers.get("Date", "")) or now or datetime.now(UTC)
+    return min(max((moment - answered).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+        # One beyond what can be reckoned with is found out here.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
 
 
 def wait(seconds: float) -> None:

@@ -27,7 +27,12 @@ from promotion.registry.retry import Tries
 
 
 class Passage:
-    """The passage of one blob; ``retries`` counts how often it had to begin or go on anew."""
+    """The passage of one blob.
+
+    Attributes:
+        retries: How often it had to begin or go on anew.
+        is_missing: Whether it ended because the source does not have the blob.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class Passage:
         watcher: Watcher,
     ) -> None:
         self.retries = 0
+        self.is_missing = False
         self._blob = blob
         self._source = source
         self._destination = destination
@@ -50,6 +56,7 @@ class Passage:
         Raises:
             CannotFinish: Time is up, and would be in every attempt.
             ContentMismatch: The source's bytes do not have the blob's digest or length.
+            NotFound: The source does not have it, or the destination lost every upload of it.
             Retryable: Time is up, or a registry failed more often than there is patience for.
         """
         try:
@@ -70,6 +77,7 @@ class Passage:
                 self._destination.upload(location, self._blob, pieces)
                 return
             except _SourceFailed as error:
+                self.is_missing = isinstance(error.cause, NotFound)
                 raise error.cause from error.cause.__cause__
             except (RegistryUnavailable, NotFound, ContentMismatch) as error:
                 self._try_again(tries, error)

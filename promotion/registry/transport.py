@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from promotion import __version__
-from promotion.deadline import NEVER, Deadline, keeping
+from promotion.deadline import NEVER, Deadline, current, keeping
 from promotion.errors import (
     AccessDenied,
     BeyondLimit,
@@ -56,6 +56,7 @@ class Request(Concealing, msgspec.Struct, frozen=True):
         url: Absolute, or a path on the host.
         accept: The statuses that count as an answer; all others are raised as errors.
         scopes: What it needs rights for, in the token specification's form.
+        deadline: When it has to be answered; default: when what is being done has to be.
     """
 
     method: str
@@ -67,6 +68,10 @@ class Request(Concealing, msgspec.Struct, frozen=True):
     accept: frozenset[int] = frozenset({200})
     scopes: tuple[str, ...] = ()
     deadline: Deadline = NEVER
+
+    def __post_init__(self) -> None:
+        if self.deadline is NEVER:
+            msgspec.structs.force_setattr(self, "deadline", current())
 
     @property
     def repeatable(self) -> bool:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from promotion.deadline import NEVER, Cancellation, Deadline, current, keeping
-from promotion.errors import DeadlineExceeded, NotFound, Retryable
+from promotion.errors import DeadlineExceeded, NotFound, RegistryUnavailable, Retryable
 from promotion.registry.client import RepositoryClient
 from promotion.registry.connections import Connections
 from promotion.registry.limits import HostLimit
@@ -16,6 +16,7 @@ from promotion.registry.manifest import Blob
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.retry import wait
 from promotion.registry.transport import Transport
+from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.slow import SlowServer, deaf, dripping
 
 BLOB = Blob(digest_of(b"large"), 1 << 20)
@@ -68,6 +69,29 @@ def test_a_token_endpoint_that_drips_ends_at_the_deadline(place: str) -> None:
         with pytest.raises(DeadlineExceeded, match=server.host):
             connections.fetch("GET", f"http://{server.host}/token", {})
     connections.close()
+
+
+@pytest.mark.parametrize("place", ANSWERS)
+def test_a_client_without_a_deadline_has_that_of_what_is_being_done(
+    place: str, transport: Transport
+) -> None:
+    """As where a command looks for some seconds at most, with clients that know nothing of it."""
+    with SlowServer(dripping(ANSWERS[place])) as server, keeping(Deadline.after(SOON)):
+        repository = RepositoryClient(Repository(server.host, "shop"), transport)
+        with pytest.raises(DeadlineExceeded):
+            repository.tags()
+        with pytest.raises(DeadlineExceeded), repository.blob(BLOB) as pieces:
+            for _ in pieces:
+                pass
+
+
+def test_a_pause_is_not_begun_by_a_client_without_a_deadline(transport: Transport) -> None:
+    """A registry that asks for an hour is given up by whoever has ten seconds."""
+    busy = Answer(503, b"", {"Retry-After": "3600"})
+    with ScriptedServer(busy) as server, keeping(Deadline.after(10)):
+        repository = RepositoryClient(Repository(server.host, "shop"), transport)
+        with pytest.raises(RegistryUnavailable, match="answered 503"):
+            repository.tags()
 
 
 def test_a_destination_that_takes_nothing_ends_at_the_deadline(transport: Transport) -> None:

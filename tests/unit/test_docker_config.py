@@ -93,6 +93,22 @@ def test_every_form_of_a_key_is_found(configured: Configured, key: str, host: st
     assert config.find(host) == LOGIN
 
 
+@pytest.mark.parametrize(
+    ("old", "key", "host"),
+    [
+        (f"https://{HOST}/v1/", HOST, HOST),
+        (f"{HOST}/another-team", HOST, HOST),
+        ("docker.io", "https://index.docker.io/v1/", "docker.io"),
+    ],
+)
+def test_what_docker_login_writes_today_counts(
+    configured: Configured, old: str, key: str, host: str
+) -> None:
+    """An entry that an early version has left, or of one path alone, does not come before it."""
+    auths = {old: {"auth": encoded("old:x")}, key: {"auth": encoded("ann:secret:word")}}
+    assert configured({"auths": auths}).find(host) == LOGIN
+
+
 @pytest.mark.parametrize("host", ["registry.example", "registry.example:5001", "xregistry.example"])
 def test_no_other_host_gets_it(configured: Configured, host: str) -> None:
     """A credential is for the host, and the port, that it was given for."""

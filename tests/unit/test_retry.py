@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -232,6 +232,17 @@ def test_content_that_is_in_the_manifest_is_sent_again(
 def test_retry_after_has_two_forms(header: str, seconds: float | None) -> None:
     """Seconds, or a date in any of HTTP's forms; anything else is as if it were not there."""
     assert retry_after({"Retry-After": header}, NOW) == seconds
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_date_in_retry_after_is_by_the_clock_of_whoever_answers(hours: int) -> None:
+    """One that differs from this machine's is no reason not to wait, nor to wait for hours."""
+    headers = {
+        "Date": "Sat, 31 Jan 2026 12:00:30 GMT",
+        "Retry-After": "Sat, 31 Jan 2026 12:01:00 GMT",
+    }
+    assert retry_after(headers, NOW + timedelta(hours=hours)) == 30
+    assert retry_after({**headers, "Date": "no date"}, NOW) == 60
 
 
 def test_pauses_grow_to_a_limit_and_differ() -> None:

@@ -27,10 +27,12 @@ from promotion.registry.pace import Pace
 from promotion.registry.parallel import Streams
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.referrers import AllAttachments
+from promotion.registry.rehearsal import rehearse
 from promotion.registry.report import BlobReport, Unwatched, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
 from tests.unit.clock import Clock
+from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.slow import SlowServer
 
 CONTENT = b"content" * 1000
@@ -100,6 +102,35 @@ def test_streams_begin_in_their_order() -> None:
     assert second.began.wait(10)
     assert not third.began.is_set()
     ended(futures, second, third)
+
+
+class Counted(Held):
+    """A stream that counts how often it is looked at."""
+
+    looks = 0
+
+    @property
+    def limits(self) -> tuple[HostLimit, ...]:
+        """The limits, once more."""
+        Counted.looks += 1
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: tuple[HostLimit, ...]) -> None:
+        self._limits = limits
+
+
+def test_streams_that_wait_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of very many blobs takes no time from other copies for those that wait."""
+    monkeypatch.setattr(Counted, "looks", 0)
+    streams = Streams(1)
+    limit = HostLimit("host", 16, 16)
+    first, *others = many = [Counted(limit) for _ in range(200)]
+    futures = started(streams, *many)
+    for each in others:
+        each.arrive.set()
+    ended(futures, first)
+    assert Counted.looks <= 3 * len(many)
 
 
 def test_a_stream_that_is_cancelled_before_it_begins_takes_no_turn() -> None:
@@ -216,13 +247,28 @@ def test_who_waited_for_a_copy_that_fails_tries_by_itself(
 def test_what_is_left_out_by_one_is_sent_by_another(
     source: RepositoryClient, destination: RepositoryClient
 ) -> None:
-    """A layer that is kept elsewhere may be at one source and not at the other."""
+    """A layer that is kept elsewhere may be at one source and not at the other; so is foretold."""
     external = Blob(BLOB.digest, BLOB.size, external=True)
     lacking = RepositoryClient(Repository(source.repository.host, "shop/none"), source.transport)
     for one, way in ((lacking, Way.LEFT_OUT), (source, Way.COPIED)):
         task = bring(external, one, destination, Pace(NEVER), UNSEEN)
         assert isinstance(task, Sending)
+        assert rehearse(external, one, destination, Pace(NEVER), UNSEEN).way is way
         assert task().way is way
+
+
+def test_what_the_destination_loses_is_not_left_out(
+    source: RepositoryClient, transport: Transport
+) -> None:
+    """A layer that may be kept elsewhere is there: no copy goes on without it for another fault."""
+    external = Blob(BLOB.digest, BLOB.size, external=True)
+    opened = Answer(202, b"", {"Location": "/upload"})
+    with ScriptedServer(*[opened, Answer(404)] * 5) as server:
+        losing = RepositoryClient(Repository(server.host, "shop"), transport)
+        task = bring(external, source, losing, Pace(NEVER), UNSEEN)
+        assert isinstance(task, Sending)
+        with pytest.raises(NotFound, match=f"{server.host} answered 404"):
+            task()
 
 
 @pytest.mark.parametrize(("seconds", "way"), [(1, Way.COPIED), (60, Way.PRESENT)])
