@@ -33,7 +33,7 @@ from bench.progress import show
 from bench.separate import separate_proxy
 from dev import images
 from dev.anonymous import anonymous_transport
-from dev.pubsub import PubSub
+from dev.pubsub import PubSub, Received
 from dev.services import docker_registry, pubsub_emulator
 from dev.stack import DEAD_LETTERS, EVENTS, signed
 from promotion.registry.client import RepositoryClient
@@ -119,11 +119,8 @@ def main() -> int:
     print(f"{'messages':>9}{'instances':>11}{'wall s':>9}{'msg/s':>8}", end="")
     print(f"{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'peak MiB':>10}", end="")
     print(f"{'again':>7}{'twice':>7}{'wrong':>7}", flush=True)
-    wrong = 0
-    for run in options.runs or _default_runs(options.count):
-        measured = _measured(run, options.versions, options.folder)
-        _print_row(run, measured)
-        wrong += measured.wrong
+    runs = options.runs or _default_runs(options.count)
+    wrong = sum(_play(run, options.versions, options.folder) for run in runs)
     print(f"\nrequests per promotion: {_requests(options.folder):.1f}")
     return int(wrong > 0)
 
@@ -135,7 +132,8 @@ def _default_runs(count: int) -> list[Run]:
 # A run
 
 
-def _measured(run: Run, versions: int, place: Path | None) -> Measured:
+def _play(run: Run, versions: int, place: Path | None) -> int:
+    """Print a row, before what it took is cleared away; how many messages had not their effect."""
     with _parts(place) as (host, pubsub, folder):
         stages = Place(host, "load")
         pushed = push(stages, run.messages // len(_SUITES), versions)
@@ -148,11 +146,20 @@ def _measured(run: Run, versions: int, place: Path | None) -> Measured:
             )
             peak = peak_memory(functions)
         show("")
-        events, dead = pulled(pubsub, EVENTS), pulled(pubsub, DEAD_LETTERS)
+        dead = len(pulled(pubsub, DEAD_LETTERS))
+        measured = _measured(taken, peak, pulled(pubsub, EVENTS), len(pushed), dead)
+        _print_row(run, measured)
+    return measured.wrong
+
+
+def _measured(
+    taken: Taken, peak: float, events: Sequence[Received], promotions: int, dead: int
+) -> Measured:
+    """What is to be said of a run upon which so many promotions and dead letters were due."""
     told = {(each.attributes["ce-id"], each.attributes["verdict"], each.data) for each in events}
     promoted = sum(verdict == "PROMOTE" for _, verdict, _ in told)
-    wrong = abs(promoted - len(pushed)) + len(told) - promoted
-    wrong += abs(len(dead) - len(taken.seconds["malformed"]))
+    wrong = abs(promoted - promotions) + len(told) - promoted
+    wrong += abs(dead - len(taken.seconds["malformed"]))
     return Measured(taken, peak, len(events) - len(told), wrong)
 
 
