@@ -250,6 +250,8 @@ class Transport:
                 break
             location = answer.headers.get("Location", "")
             _hand_back(answer, request.deadline)
+            if request.deadline.left <= 0:
+                raise _out_of_time(request)
             lead = _lead(request, url, location)
             # A redirect leads to a download that carries its own authorisation in its URL.
             url, elsewhere = lead.url, lead.host
@@ -328,9 +330,7 @@ def _hand_back(answer: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
 def no_answer(request: Request, error: Exception, happened: str = "gave no answer") -> Retryable:
     """What it means that an answer did not come, or not all of it."""
     if request.deadline.left <= 0:
-        return DeadlineExceeded(
-            f"Could not {request.attempted} in the time that there was for this attempt"
-        )
+        return _out_of_time(request)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return RegistryUntrusted(
             f"Could not {request.attempted}: the certificate of {request.host} is not trusted"
@@ -338,6 +338,12 @@ def no_answer(request: Request, error: Exception, happened: str = "gave no answe
         )
     return RegistryUnavailable(
         f"Could not {request.attempted}: {request.host} {happened} ({error})"
+    )
+
+
+def _out_of_time(request: Request) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"Could not {request.attempted} in the time that there was for this attempt"
     )
 
 
