@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promotion.evidence.by_hand import PromotionByHand
     from promotion.evidence.store import EvidenceStore
-    from promotion.pipeline import Pipelines
+    from promotion.pipeline import Image, Pipelines
     from promotion.policy import Policy
     from promotion.registry.reference import Digest, Reference
     from promotion.registry.transport import Transport
@@ -24,8 +24,11 @@ DENIED = 1
 _EXAMPLES = """\
 examples:
   promotion status europe-west2-docker.pkg.dev/acme/shop/fast-feedback/shop:1.4.2
+  promotion status europe-west2-docker.pkg.dev/acme/shop/prod/shop:1.4.2      # why is it not there?
   promotion status europe-west2-docker.pkg.dev/acme/shop/extended-test/shop   # its highest version
   promotion status --json --exit-code IMAGE:TAG      # for scripts
+
+An image that has not got to the stage in its name is looked for in the stages before.
 
 It needs nothing but the right to read: the policy and the keys that it trusts come from what the
 function has stored beside the images. Who can write to a stage could also store a policy there, so
@@ -68,14 +71,13 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         PromotionError: It could not be found out.
     """
     from promotion.commands.sides import side_around
-    from promotion.registry.lookup import digest_named_by
     from promotion.status import status
 
     transport = side_around(options.image.partition("/")[0], environment)
     reference = _reference(options.image, transport)
     pipelines, store, judged_by = policy_for(options.config, reference, transport, environment)
-    image = pipelines.find(reference)
-    found = status(image, digest_named_by(reference, transport), transport, store)
+    image, digest = _nearest(pipelines.find(reference), transport)
+    found = status(image, digest, transport, store)
     if options.json:
         print(json.dumps(_report(found, judged_by)))
     else:
@@ -98,6 +100,29 @@ def _reference(text: str, transport: Transport) -> Reference:
         return reference
     version = tag_naming(reference.digest, reference.repository, transport)
     return Reference(reference.repository, version, reference.digest)
+
+
+def _nearest(image: Image, transport: Transport) -> tuple[Image, Digest]:
+    """The image in its stage or, if it has not got there, in the nearest one before that has it.
+
+    Raises:
+        NotFound: None of them has it.
+        Retryable: A registry failed.
+    """
+    from promotion.errors import NotFound
+    from promotion.pipeline import Image
+    from promotion.registry.client import RepositoryClient
+
+    pipeline, named = image.pipeline, image.reference
+    if named.digest:
+        return image, named.digest
+    stages = [image.stage, *pipeline.upstream_of(image.stage)]
+    for stage in stages:
+        place = image.in_stage(stage)
+        if digest := RepositoryClient(place.repository, transport).resolve(place.tag):
+            return Image(pipeline, stage, image.name, place), digest
+    looked_in = ", ".join(each.name for each in stages)
+    raise NotFound(f"{named} does not exist: it is not in {looked_in}; check the name and the tag")
 
 
 def policy_for(
@@ -123,10 +148,10 @@ def policy_for(
         return pipelines, EvidenceStore(Unsigned(), verifier), file
     try:
         found = find_policy(reference, transport)
-    except NotFound:
+    except NotFound as error:
         stand_in = p2p_pipeline(environment)
         if stand_in is None:
-            raise
+            raise NotFound(f"{error}, or the image in the stage where it is") from error
         return stand_in.pipelines, EvidenceStore(Unsigned(), TrustAll()), stand_in.name
     pipelines = pipelines_of(found)
     verifier = _stored_keys(found.policy, pipelines)

@@ -64,6 +64,13 @@ def two_suites(shop: Shop) -> None:
     shop.written = text.replace("[functional]", "[functional, nft]")
 
 
+def written_for(shop: Shop, folder: Path) -> str:
+    """The path of a file with the shop's promotion.yaml."""
+    file = folder / "promotion.yaml"
+    file.write_text(shop.promotion_yaml, encoding="utf-8")
+    return str(file)
+
+
 def test_what_is_missing_is_named(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """A person sees where the image is, what it waits for, and the run that has succeeded."""
     two_suites(shop)
@@ -229,6 +236,31 @@ def test_an_access_token_is_shown_to_the_image_s_registry_alone(shop: Shop, ask:
     assert {each.authorization for each in far} == {""}
 
 
+def test_why_it_is_not_in_a_stage_is_asked_by_its_name_there(
+    shop: Shop, ask: Ask, tmp_path: Path
+) -> None:
+    """What has not got to a stage is found in the nearest one before; so the exit code tells."""
+    shop.handle(shop.result(shop.push().digest))
+    judge = "--config", written_for(shop, tmp_path)
+    asked_for = f"{place(shop, 'prod')}:1.0", "--exit-code", *judge
+    report = ask(*asked_for)
+    assert codes(way(report, "extended-test")) == ["promoted-here", "suite-missing"]
+    assert [each["here"] for each in report["stages"]] == [True, True, False]
+    assert report["code"] == 3
+    shop.handle(shop.result(report["digest"], "extended-test", "extended", Outcome.FAILURE))
+    assert ask(*asked_for)["code"] == 1
+
+
+def test_what_is_in_the_stage_is_not_looked_for_elsewhere(
+    shop: Shop, ask: Ask, tmp_path: Path
+) -> None:
+    """Whatever the stages before have under the same version."""
+    there = shop.push("extended-test", content=b"other").digest
+    shop.handle(shop.result(shop.push().digest))
+    judge = "--config", written_for(shop, tmp_path)
+    assert ask(f"{place(shop, 'extended-test')}:1.0", *judge)["digest"] == there
+
+
 def test_without_a_policy_it_says_what_to_do(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,16 +269,18 @@ def test_without_a_policy_it_says_what_to_do(
     assert cli.main(["status", f"{place(shop)}:1.0"], {}) == 1
     complaint = capsys.readouterr().err
     assert "No policy is stored beside" in complaint
-    assert "--config" in complaint
+    assert "--config, or the image in the stage where it is" in complaint
 
 
 def test_an_image_that_does_not_exist_is_an_error(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is said so, and nothing else."""
+    """It is said so, with the stages that were looked in, and nothing else."""
     shop.handle(shop.result(shop.push().digest))
-    assert cli.main(["status", f"{place(shop)}:2.0"], {}) == 1
-    assert "2.0 does not exist" in capsys.readouterr().err
+    assert cli.main(["status", f"{place(shop, 'extended-test')}:2.0"], {}) == 1
+    printed = capsys.readouterr()
+    assert "2.0 does not exist: it is not in extended-test, fast-feedback;" in printed.err
+    assert printed.out == ""
 
 
 def test_what_others_have_written_does_not_steer_the_terminal(
