@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -137,35 +136,41 @@ _FIELDS = ("reason", "gates", "pipeline", "stage", *_EXPIRY, "to_stage", "author
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default="", help="the function (default: $PROMOTION_CONTROL_URL)")
-    parser.add_argument(
-        "--token", default="", help="an identity token (default: $PROMOTION_CONTROL_TOKEN)"
+    tokens = parser.add_mutually_exclusive_group()
+    tokens.add_argument(
+        "--token-file",
+        metavar="FILE",
+        default="",
+        help="has an identity token; - is standard input (default: $PROMOTION_CONTROL_TOKEN)",
     )
+    # For scripts from before the option above: others can read it in the list of processes.
+    tokens.add_argument("--token", default="", help=argparse.SUPPRESS)
     parser.add_argument("--author", default="", help="who decides: in development only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """Send a decision about each image, or about what else is named.
 
     Raises:
-        PromotionError: There is no function to ask, or no identity to ask as.
+        PromotionError: There is no function to ask, or no identity to ask as; what was refused,
+            while all else is done.
     """
     from promotion.commands.control_client import ControlClient
-    from promotion.errors import PromotionError
+    from promotion.errors import PromotionError, Several
 
     if bool(options.images) == bool(getattr(options, "pipeline", "")):
         options.parser.error("name either images or --pipeline")
-    done = []
-    code = 0
+    done, refused = [], []
     with closing(ControlClient.around(options, environment)) as client:
         for decision in _decisions(options):
             try:
                 done.append(client.send(decision))
             except PromotionError as error:
-                print(f"promotion: {error}", file=sys.stderr)
-                code = 1
+                refused.append(error)
     _show(done, options.json)
-    return code
+    if refused:
+        raise Several(refused)
 
 
 def _decisions(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from werkzeug.serving import make_server
 
 from promotion import cli, identity, log
-from promotion.commands.control_client import identity_token
+from promotion.commands import identity_token
 from promotion.errors import AccessDenied
 from promotion.evidence.act import Kind
 from promotion.registry.connections import Connections
@@ -176,10 +177,91 @@ def test_the_token_goes_through_cloud_run_whole(
         assert served.run("approve", image, *WHY, PROMOTION_CONTROL_TOKEN=token()) == 0
         assert served.function.stated(image, digest).said.author == PERSON
         other = token(aud="https://evil.example")
-        assert served.run("approve", image, *WHY, "--token", other) == 1
+        assert served.run("approve", image, *WHY, PROMOTION_CONTROL_TOKEN=other) == 1
     error = capsys.readouterr().err
     assert "answered 401: The identity token does not count: Token has wrong audience" in error
+    assert "docs/control.md tells which identity tokens count" in error
     assert other not in error
+
+
+@pytest.mark.parametrize("way", ["a file", "standard input", "the environment", "an argument"])
+def test_a_token_is_given(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nobody else sees it; as an argument, where others do, it is taken and warned of."""
+    (tmp_path / "token").write_text("given-token\n")
+    monkeypatch.setattr("sys.stdin", StringIO("given-token\n"))
+    options = {
+        "a file": ["--token-file", str(tmp_path / "token")],
+        "standard input": ["--token-file", "-"],
+        "an argument": ["--token", "given-token"],
+    }.get(way, [])
+    environment = {"PROMOTION_CONTROL_TOKEN": "given-token" if not options else "another-token"}
+    with ScriptedServer(Answer(503, b"")) as server:
+        url = f"http://{server.host}"
+        assert run("approve", "h.example/a:1", *WHY, "--url", url, *options, **environment) == 1
+        (asked,) = server.asked
+    assert asked.headers["Authorization"] == "Bearer given-token"
+    error = capsys.readouterr().err
+    assert ("--token shows the token to all" in error) == (way == "an argument")
+    assert "given-token" not in error
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"secret\nsecret\n", "has characters that no token has"),
+        ("secrét".encode(), "has characters that no token has"),
+        (b"secret\xff", "has characters that no token has"),
+        (b"\n", "is empty: no identity token is in it"),
+    ],
+)
+def test_what_is_no_token_is_not_sent(
+    content: bytes, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1, one line that says what to do, and nothing of it is repeated."""
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with ScriptedServer(Answer(503, b"")) as server:
+        url = f"http://{server.host}"
+        told = ["--url", url, "--token-file", str(file)]
+        assert run("approve", "h.example/a:1", *WHY, *told) == 1
+        assert server.asked == []
+    error = capsys.readouterr().err
+    assert f"{file} {complaint}" in error
+    assert error.count("\n") == 1
+    assert "secr" not in error.replace(str(file), "")
+
+
+def test_a_variable_that_holds_no_token_is_not_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor in a traceback, where Python's client for HTTP would show it."""
+    url = "http://127.0.0.1:9"
+    environment = {"PROMOTION_CONTROL_TOKEN": "secret\nsecret"}
+    assert run("approve", "h.example/a:1", *WHY, "--url", url, **environment) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("promotion: PROMOTION_CONTROL_TOKEN has characters that no token has")
+    assert "secret" not in error
+
+
+def test_a_token_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """1, in a line."""
+    told = ["--url", "http://127.0.0.1:9", "--token-file", "missing"]
+    assert run("approve", "h.example/a:1", *WHY, *told) == 1
+    assert capsys.readouterr().err == "promotion: missing: No such file or directory\n"
+
+
+def test_who_says_not_who_decides_is_told_how(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To a function in development by an option; it has no rights to be given."""
+    served = serve()
+    image, _ = served.function.push()
+    assert served.run("approve", image, *WHY) == 1
+    error = capsys.readouterr().err
+    assert "with --author\n" in error
+    assert "roles/run.invoker" not in error
 
 
 @pytest.mark.parametrize(
@@ -213,7 +295,9 @@ def test_a_function_out_of_reach(
 ) -> None:
     """1, and one line."""
     assert run("approve", "h.example/a:1", *WHY, *ME, "--url", f"http://{free_host()}") == 1
-    assert "gave no answer" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "gave no answer" in error
+    assert "check --url" in error
 
 
 @pytest.mark.parametrize(
@@ -245,7 +329,8 @@ def test_a_token_goes_nowhere_in_the_clear(
     url: str, complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """1, and the token is not repeated."""
-    assert run("approve", "h.example/a:1", *WHY, "--url", url, "--token", "secret") == 1
+    environment = {"PROMOTION_CONTROL_TOKEN": "secret"}
+    assert run("approve", "h.example/a:1", *WHY, "--url", url, **environment) == 1
     error = capsys.readouterr().err
     assert complaint in error
     assert "secret" not in error
@@ -276,7 +361,7 @@ def test_a_person_is_who_has_logged_in_with_gcloud(
 ) -> None:
     """Its token is taken as it is printed."""
     environment = gcloud('[ "$*" = "auth print-identity-token" ] && echo person-token')
-    assert identity_token(AUDIENCE, environment, fetch) == "person-token"
+    assert identity_token.own(AUDIENCE, environment, fetch) == "person-token"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +372,7 @@ def test_who_has_not_logged_in_is_told_how(
 ) -> None:
     """The line repeats what gcloud says."""
     with pytest.raises(AccessDenied, match=r"gave no token: ERROR: no account; run `gcloud auth"):
-        identity_token(AUDIENCE, gcloud(script), fetch)
+        identity_token.own(AUDIENCE, gcloud(script), fetch)
 
 
 def test_a_service_account_is_asked_for_a_token_for_the_function(
@@ -314,7 +399,7 @@ def test_a_service_account_is_asked_for_a_token_for_the_function(
         file.write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         environment = {**gcloud("echo person"), "GOOGLE_APPLICATION_CREDENTIALS": str(file)}
-        assert identity_token(AUDIENCE, environment, fetch) == made
+        assert identity_token.own(AUDIENCE, environment, fetch) == made
         assert [(each.method, each.path) for each in google.asked] == [("POST", "/token")]
         assert f"POST http://{google.host}/token 200 " in caplog.text
     assert made not in caplog.text
@@ -326,5 +411,7 @@ def test_credentials_that_are_none_are_an_error_in_one_line(
     """It says what else can be done."""
     missing = str(tmp_path / "missing.json")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", missing)
-    with pytest.raises(AccessDenied, match=r"^No identity token could be had: .* or give --token$"):
-        identity_token(AUDIENCE, {"GOOGLE_APPLICATION_CREDENTIALS": missing}, fetch)
+    with pytest.raises(
+        AccessDenied, match=r"^No identity token could be had: .* or PROMOTION_CONTROL_TOKEN$"
+    ):
+        identity_token.own(AUDIENCE, {"GOOGLE_APPLICATION_CREDENTIALS": missing}, fetch)
