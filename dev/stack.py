@@ -180,23 +180,27 @@ def _run(folder: Path) -> None:
         text = three_stages(registry.host) + with_signals(_PROJECT) + signed(folder)
         stack = parts.enter_context(wired(folder, pubsub, text))
         control = parts.enter_context(controlled(folder, pubsub, text))
-        _tell_make(stack)
-        image = _push_sample(registry)
         file = folder / "promotion.yaml"
+        _tell_make(stack, file)
+        image = _push_sample(registry)
         print(_greeting(registry, emulator, stack, control, image, file), flush=True)
         for subscription in (EVENTS, DEAD_LETTERS):
             _print_arrivals(emulator.host, subscription)
         threading.Event().wait()
 
 
-def _tell_make(stack: Stack) -> None:
-    """Let `make publish` and `make evaluate` in another terminal find the emulator and a topic."""
+def _tell_make(stack: Stack, file: Path) -> None:
+    """Let `make publish` and `make evaluate` in another terminal find the emulator and a topic.
+
+    The promotion.yaml is for `make evaluate` alone: no other target is to take it for its own.
+    """
     variables = {
         "PUBSUB_EMULATOR_HOST": stack.pubsub.host,
         "PROMOTION_RESULTS_TOPIC": f"projects/{stack.pubsub.project}/topics/{RESULTS}",
         **_signals_topic(stack.pubsub),
     }
     text = "".join(f"export {name} := {value}\n" for name, value in variables.items())
+    text += f"evaluate: export PROMOTION_CONFIG ?= {file}\n"
     _ENVIRONMENT.parent.mkdir(exist_ok=True)
     _ENVIRONMENT.write_text(text, encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     Send = Callable[[Event], str]
     """Hands a request over, and tells its id."""
 
+_UNCHECKED = (
+    "promotion: no promotion.yaml is at hand to look {name} up in: if the function's has no such"
+    " pipeline, nothing comes of this; to have it looked up give --config"
+)
 _EXAMPLES = """\
 examples:
   one image, by the topic that PROMOTION_SIGNALS_TOPIC names:
@@ -30,7 +35,8 @@ it is. Nothing is judged here, and to ask twice does no harm; `promotion status`
 it.
 
 An image is named in the stage that it is to leave; what is not there, or in no stage of the
-promotion.yaml in reach, is an error before anything is sent.
+promotion.yaml in reach, is an error before anything is sent. So is a pipeline that is not in it;
+where no promotion.yaml is in reach, a pipeline is not looked up, and the command says so.
 
 It needs roles/pubsub.publisher on the topic and, for images, roles/artifactregistry.reader on their
 repositories.
@@ -166,27 +172,25 @@ def _check_stage(image: Reference, known: InReach | None) -> None:
 
 
 def _check_pipeline(name: str, known: InReach | None) -> None:
+    """See that there is such a pipeline; say so where nobody can know."""
     from promotion.errors import BadReference
 
-    names = [pipeline.name for pipeline in known.pipelines.pipelines] if known else [name]
-    if known and name not in names:
+    if known is None:
+        print(_UNCHECKED.format(name=name), file=sys.stderr)
+        return
+    names = [pipeline.name for pipeline in known.pipelines.pipelines]
+    if name not in names:
         raise BadReference(f"There is no pipeline {name!r}; {known.name} has {', '.join(names)}")
 
 
 def _sender(
     options: argparse.Namespace, environment: Mapping[str, str], known: InReach | None
 ) -> Send:
-    from promotion import publisher
-    from promotion.errors import BadConfiguration
+    from promotion.commands.messaging import topic_named
 
     if options.url:
         return _to_function(options.url, known)
-    topic = options.topic or environment.get("PROMOTION_SIGNALS_TOPIC", "")
-    if not topic:
-        raise BadConfiguration(
-            "Nowhere to send to: give --topic (or PROMOTION_SIGNALS_TOPIC), or --url"
-        )
-    return publisher.topic(topic).publish
+    return topic_named(options.topic, "PROMOTION_SIGNALS_TOPIC", environment).publish
 
 
 def _to_function(url: str, known: InReach | None) -> Send:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 
-from promotion.errors import BadReference, Retryable
+from promotion import publisher
+from promotion.errors import BadConfiguration, BadReference, Retryable
+from promotion.publisher import Topic
 from promotion.registry.lookup import digest_named_by
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.transport import Transport
 
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 _DEVELOPMENT_ONLY = (
     "only a function that runs with PROMOTION_DEV=1 takes messages like that: send to the topic"
 )
@@ -27,6 +31,22 @@ def digest_of(image: Reference, transport: Transport) -> Digest:
         raise BadReference(f"{image} has no tag; name the image as NAME:TAG or NAME:TAG@DIGEST")
     named = digest_named_by(Reference(image.repository, image.tag), transport)
     return image.digest or named
+
+
+def topic_named(name: str, variable: str, environment: Mapping[str, str]) -> Topic:
+    """The topic to send to: by its full name or, where that is empty, by a variable's.
+
+    Raises:
+        BadConfiguration: Neither names a topic.
+    """
+    named = name or environment.get(variable, "")
+    if not named:
+        raise BadConfiguration(f"Nowhere to send to: give --topic (or {variable}), or --url")
+    if not _TOPIC.fullmatch(named):
+        raise BadConfiguration(
+            f"{named!r} is not the full name of a topic; write it as projects/PROJECT/topics/NAME"
+        )
+    return publisher.topic(named)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:

@@ -189,16 +189,10 @@ def _result(
 
 
 def _send(event: Event, options: argparse.Namespace, environment: Mapping[str, str]) -> str:
-    from promotion import publisher
     from promotion.commands import messaging
-    from promotion.errors import BadConfiguration
 
     if options.url:
         messaging.post(options.url, event.data, event.attributes)
         return event.attributes["ce-id"]
-    topic = options.topic or environment.get("PROMOTION_RESULTS_TOPIC", "")
-    if not topic:
-        raise BadConfiguration(
-            "Nowhere to send to: give --topic (or PROMOTION_RESULTS_TOPIC), or --url"
-        )
-    return publisher.topic(topic).publish(event)
+    topic = messaging.topic_named(options.topic, "PROMOTION_RESULTS_TOPIC", environment)
+    return topic.publish(event)

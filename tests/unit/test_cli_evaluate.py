@@ -123,6 +123,30 @@ def test_all_that_wait_is_one_request(
     assert requests(topics) == [{"evaluate": asked}] * 2
 
 
+@pytest.mark.usefixtures("topics")
+def test_a_pipeline_that_nobody_has_looked_up_is_spoken_of(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a promotion.yaml at hand its name may be wrong, and nobody else would say so."""
+    assert evaluate("--pipeline", "cart", "--topic", TOPIC) == 0
+    said = capsys.readouterr()
+    assert said.out == "sent: evaluate all that wait of cart\n"
+    assert said.err.startswith("promotion: no promotion.yaml is at hand to look cart up in")
+    assert said.err.count("\n") == 1
+    for arguments in (["--all"], ["--pipeline", "shop", "--config", file]):
+        assert evaluate(*arguments, "--topic", TOPIC) == 0
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("topic", ["promotion-signals", "projects/p/topics/", "p/topics/t"])
+def test_half_a_topics_name_is_none(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how to write it, and asks Pub/Sub for nothing."""
+    assert evaluate("--all", PROMOTION_SIGNALS_TOPIC=topic) == 1
+    error = capsys.readouterr().err
+    assert f"'{topic}' is not the full name of a topic; write it as projects/" in error
+    assert error.count("\n") == 1
+
+
 def test_json_is_alone_on_its_way(
     image: str, topics: dict[str, RecordedTopic], shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
