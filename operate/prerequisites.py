@@ -151,10 +151,12 @@ def _project(gcloud: Program, name: str) -> str | None:
 
 
 def _configuration(path: Path) -> str | None:
+    if missing := _file("CONFIG", path):
+        return f"{missing}: write one (docs/configuration.md), or name it: CONFIG=…"
     try:
         gates.check_supported(configuration.load(path))
     except BadConfiguration as error:
-        return f"promotion.yaml is not right, so the function would not start: {error}"
+        return f"{path} is not right, so the function would not start: {error}"
     return None
 
 

@@ -124,12 +124,21 @@ def test_nothing_is_installed(tmp_path: Path) -> None:
     assert ended.status != 0
     for said in (
         "make deploy: This is missing:",
-        "- promotion.yaml is not right, so the function would not start: ",
+        "- CONFIG names nowhere.yaml, which is no file: write one",
         "- VARS names nothing.tfvars, which is no file",
         "- gcloud is not installed, or not on PATH: https://cloud.google.com/sdk/docs/install",
         "- Terraform is not installed, or not on PATH: https://developer.hashicorp.com/terraform",
     ):
         assert said in ended.complaint
+
+
+def test_a_configuration_that_is_wrong(tmp_path: Path) -> None:
+    """The file is named, with what is wrong in it."""
+    file = tmp_path / "wrong.yaml"
+    file.write_text("pipelines: {}\nstage: x\n")
+    ended = make(Desk(tmp_path), "plan", CONFIG=str(file))
+    assert ended.status != 0
+    assert f"- {file} is not right, so the function would not start: {file}:1: " in ended.complaint
 
 
 @pytest.mark.parametrize("target", ["bootstrap", "logs", "replay-dead-letters", "smoke"])
