@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promotion.commands.in_reach import InReach
     from promotion.latest import Latest
-    from promotion.pipeline import Pipeline, Pipelines, Stage
+    from promotion.pipeline import Pipeline, Stage
 
 _EXAMPLES = """\
 examples:
@@ -63,8 +64,10 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     from promotion.registry.connections import Connections
     from promotion.signing import Unsigned
 
-    pipelines = in_reach(environment, options.config).pipelines
-    pipeline, stage = _stage(pipelines, options.pipeline, options.stage)
+    known = in_reach(environment, options.config)
+    pipelines = known.pipelines
+    pipeline, stage = _stage(known, options.pipeline, options.stage)
+    _check_name(options.name, stage)
     store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
     transport = source_side(environment)
     counts = is_any if options.pre_releases else is_release
@@ -72,12 +75,25 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     print(json.dumps(_report(found)) if options.json else found.image.tag)
 
 
-def _stage(pipelines: Pipelines, pipeline: str, name: str) -> tuple[Pipeline, Stage]:
+def _check_name(name: str, stage: Stage) -> None:
+    """See that the image is named as it is in the stage, with neither registry nor tag."""
     from promotion.errors import BadReference
 
+    alone = name.removeprefix(f"{stage.repository}/").partition("@")[0].rpartition("/")[2]
+    if ":" in name or "@" in name or name.startswith(f"{stage.repository}/"):
+        raise BadReference(
+            f"{name} is more than a name; leave out the registry, the stage's path and the tag, as"
+            f" in: promotion latest {alone.partition(':')[0]} --stage {stage.name}"
+        )
+
+
+def _stage(known: InReach, pipeline: str, name: str) -> tuple[Pipeline, Stage]:
+    from promotion.errors import BadReference
+
+    pipelines = known.pipelines.pipelines
     found = [
         (each, stage)
-        for each in pipelines.pipelines
+        for each in pipelines
         for stage in each.stages.values()
         if stage.name == name and pipeline in ("", each.name)
     ]
@@ -86,8 +102,8 @@ def _stage(pipelines: Pipelines, pipeline: str, name: str) -> tuple[Pipeline, St
     if found:
         names = ", ".join(each.name for each, _ in found)
         raise BadReference(f"Several pipelines have a stage {name!r}: name one of {names}")
-    known = ", ".join(f"{each.name}: {', '.join(each.stages)}" for each in pipelines.pipelines)
-    raise BadReference(f"There is no such stage {name!r}; promotion.yaml has {known}")
+    there = "; ".join(f"{each.name}: {', '.join(each.stages)}" for each in pipelines)
+    raise BadReference(f"There is no such stage {name!r}; {known.name} has {there}")
 
 
 def _report(found: Latest) -> dict[str, object]:

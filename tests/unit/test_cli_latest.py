@@ -128,3 +128,19 @@ def test_what_is_not_there_is_an_error(
     """In one line."""
     assert latest(stage) == 1
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["{stage}/shop", "{stage}/shop:1.0.0", "shop:1.0.0", "shop@sha256:"]
+)
+def test_more_than_a_name_is_not_taken(
+    shop: Shop, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says how to write it."""
+    file = tmp_path / "promotion.yaml"
+    file.write_text(shop.promotion_yaml)
+    given = name.format(stage=f"{shop.near.host}/shop/fast-feedback")
+    assert cli.main(["latest", given, "--stage", "fast-feedback", "--config", str(file)], {}) == 1
+    error = capsys.readouterr().err
+    assert "as in: promotion latest shop --stage fast-feedback\n" in error
+    assert error.count("\n") == 1
