@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from promotion import __version__, log
 from promotion.deadline import NEVER, Cancellation, keeping
@@ -177,6 +177,17 @@ class _Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="log each HTTP request on standard error",
         )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Read arguments; what a command does not know is its own error, with its own usage."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where it stands what is right."""
+        super().error(f"{message}; see `{self.prog} --help`")
 
 
 def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

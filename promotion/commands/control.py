@@ -59,6 +59,20 @@ class _Command(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+GATES = (
+    "suites",
+    "refs",
+    "versions",
+    "order",
+    "soak",
+    "alerts",
+    "approvals",
+    "freeze",
+    "hold",
+    "auto",
+)
+"""What can be overridden: as ``decision.GateName`` has it, without what it takes to load that."""
+
 _EXPIRY = ("expires_at", "expires_in")
 _COMMANDS = {
     "approve": _Command("approve", "approve an image for leaving its stage", _APPROVE, _EXPIRY),
@@ -103,7 +117,8 @@ def _add_gates(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="NAME",
-        help="a gate that it may pass, as in promotion.yaml: soak, alerts, …; may be repeated",
+        choices=GATES,
+        help=f"a gate that it may pass, may be repeated: {', '.join(GATES)}",
     )
 
 

@@ -44,6 +44,11 @@ class _Flag(NamedTuple):
     help: str
     required: bool = True
 
+    @property
+    def wanted(self) -> str:
+        """What to do where it is missing."""
+        return f"give {self.name}, or set {' or '.join(self.variables)}"
+
 
 _FLAGS = (
     _Flag("--source-registry", ("SOURCE_REGISTRY",), "the registry, with its path prefix"),
@@ -143,10 +148,12 @@ def _given(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[
         name = flag.variables[0]
         said = [getattr(options, name.lower()), *(environment.get(each) for each in flag.variables)]
         given[name] = next((each for each in said if each), "")
-        if flag.required and not given[name]:
-            options.parser.error(f"give {flag.name}, or set {' or '.join(flag.variables)}")
+    missing = [flag for flag in _FLAGS if flag.required and not given[flag.variables[0]]]
+    if missing:
+        options.parser.error("; ".join(each.wanted for each in missing))
+    for flag in _FLAGS:
         if not flag.required:
-            _check_file(flag, given[name])
+            _check_file(flag, given[flag.variables[0]])
     return given
 
 

@@ -11,14 +11,14 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from werkzeug.serving import make_server
 
-from promotion import cli, identity, log
-from promotion.commands import identity_token
+from promotion import cli, decision, identity, log
+from promotion.commands import control, identity_token
 from promotion.errors import AccessDenied
 from promotion.evidence.act import Kind
 from promotion.registry.connections import Connections
@@ -306,6 +306,7 @@ def test_a_function_out_of_reach(
         ["approve", "h.example/a:1"],
         ["approve", *WHY],
         ["override", "h.example/a:1", *WHY],
+        ["override", "h.example/a:1", *WHY, "--gate", "soaking"],
         ["hold", *WHY],
         ["hold", "h.example/a:1", "--pipeline", "shop", *WHY],
         ["revoke", "h.example/a:1", *WHY, "--expires-in", "4h"],
@@ -314,6 +315,11 @@ def test_a_function_out_of_reach(
 def test_what_is_not_said_right_is_a_matter_of_usage(arguments: list[str]) -> None:
     """2, before anything is asked."""
     assert run(*arguments) == 2
+
+
+def test_every_gate_that_can_be_overridden_may_be_named() -> None:
+    """The parser knows them without loading what reads decisions."""
+    assert get_args(decision.GateName) == control.GATES
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,17 @@ def test_an_unknown_command_is_a_usage_error_that_lists_all(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "program"), [([], "promotion"), (["keygen", "x"], "promotion keygen")]
+)
+def test_a_usage_error_leads_to_the_help(
+    arguments: list[str], program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the command, or of all."""
+    assert ended(*arguments) == 2
+    assert capsys.readouterr().err.endswith(f"; see `{program} --help`\n")
+
+
+@pytest.mark.parametrize(
     "arguments", [["copy", "--dry", "a", "b"], ["--verb", "check"], ["latest", "a", "--sta", "b"]]
 )
 def test_half_an_option_is_not_taken(

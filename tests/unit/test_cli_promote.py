@@ -189,6 +189,12 @@ def test_an_image_may_be_pinned_to_a_digest(shop: Shop, capsys: pytest.CaptureFi
     [
         (["shop:1.0"], {"SOURCE_STAGE": ""}, 2, "give --source-stage, or set SOURCE_STAGE"),
         (["shop:1.0"], {"REGISTRY": ""}, 2, "set DEST_REGISTRY or REGISTRY"),
+        (
+            ["shop:1.0"],
+            {"SOURCE_REGISTRY": "", "DEST_STAGE": ""},
+            2,
+            "give --source-registry, or set SOURCE_REGISTRY; give --dest-stage, or set DEST_STAGE;",
+        ),
         (["shop:1.0", "--event"], {}, 2, "--event needs --gate"),
         ([], {}, 2, "IMAGE:TAG"),
         (["shop"], {}, 1, "names neither a tag nor a digest"),
