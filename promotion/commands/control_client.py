@@ -95,7 +95,7 @@ class ControlClient:
         if not reached:
             return "whoever decides needs roles/run.invoker on the function"
         if not self._token:
-            return "say who decides, with a token or, in development, with --author"
+            return "in development that is --author, else an identity token"
         return "docs/control.md tells which identity tokens count"
 
 

@@ -168,7 +168,7 @@ def _check_stage(image: Reference, known: InReach | None) -> None:
     try:
         known.pipelines.find(image)
     except BadMessage as error:
-        raise BadReference(f"{error}; this is by {known.name}") from error
+        raise BadReference(f"{error} (looked up in {known.name})") from error
 
 
 def _check_pipeline(name: str, known: InReach | None) -> None:

@@ -16,6 +16,7 @@ from promotion.readable import readable
 if TYPE_CHECKING:
     from promotion.by_hand.batch import Item, Tell
     from promotion.by_hand.errand import Errand, Found, Setting
+    from promotion.commands.transfer import Writing
     from promotion.registry.report import Copied
     from promotion.registry.transport import Transport
 
@@ -127,11 +128,12 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _carry_out(items: Sequence[Item], options: argparse.Namespace, tell: Tell) -> None:
     from promotion.by_hand.batch import all_may_go, copy_all, record_all, tag_all
+    from promotion.commands.transfer import for_real, rehearsed
 
     if not all_may_go(items):
         return
-    doing = "comparing" if options.dry_run else "copying"
-    copy_all(items, partial(_bring_over, options.dry_run), tell, doing)
+    doing, where = ("comparing", rehearsed) if options.dry_run else ("copying", for_real)
+    copy_all(items, partial(_bring_over, where), tell, doing)
     if options.dry_run:
         return
     record_all(items, tell)
@@ -248,13 +250,13 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
     return found
 
 
-def _bring_over(dry_run: bool, found: Found) -> Copied:
-    from promotion.commands.transfer import check_tag, for_real, rehearsed, transfer
+def _bring_over(where: Writing, found: Found) -> Copied:
+    from promotion.commands.transfer import check_tag, transfer
     from promotion.registry.referrers import AllAttachments
 
     errand, image = found.errand, found.image
     check_tag(image, errand.origin, errand.target)
-    target, bring = rehearsed(errand.destination) if dry_run else for_real(errand.destination)
+    target, bring = where(errand.destination)
     with AllAttachments(errand.source) as attachments:
         attachments.look_up(image.digest)
         copied = transfer(image, found.present, errand.source, target, attachments, bring)

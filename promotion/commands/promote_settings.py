@@ -21,7 +21,7 @@ from promotion.registry.transport import Transport
 from promotion.signing import Signer
 
 
-class Past:
+class PastTheGates:
     """Past the gates of a promotion.yaml, which has it recorded, and may forbid it."""
 
     def __init__(self, known: InReach, keeper: Keeper) -> None:
@@ -41,7 +41,7 @@ class Past:
         return PastTheGate(found, case, self._keeper)
 
 
-class Gated:
+class ByTheGates:
     """By the gates of a promotion.yaml."""
 
     def __init__(self, known: InReach, store: EvidenceStore, effects: Effects) -> None:
@@ -81,7 +81,7 @@ def past_the_gates(known: InReach, host: str, environment: Mapping[str, str]) ->
     """
     fetch = Connections().fetch
     store, _ = _store(known, fetch)
-    return Past(known, Keeper(store, caller(host, environment, fetch)))
+    return PastTheGates(known, Keeper(store, caller(host, environment, fetch)))
 
 
 def by_the_gates(writer: Transport, environment: Mapping[str, str], topic: Topic) -> Setting:
@@ -99,7 +99,7 @@ def by_the_gates(writer: Transport, environment: Mapping[str, str], topic: Topic
         )
     )
     effects = Effects(writer, topic, store, policy, lambda: datetime.now(UTC))
-    return Gated(known, store, effects)
+    return ByTheGates(known, store, effects)
 
 
 def _store(known: InReach, fetch: Fetch) -> tuple[EvidenceStore, Signer]:

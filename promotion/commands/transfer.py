@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from promotion.errors import UnsupportedContent
@@ -15,6 +15,9 @@ from promotion.registry.reference import Reference, is_canonical
 from promotion.registry.referrers import Attachments
 from promotion.registry.rehearsal import Rehearsal, rehearse
 from promotion.registry.report import Copied, Unwatched, Watcher, Way
+
+Writing = Callable[[RepositoryClient], tuple[RepositoryClient, Bring]]
+"""Where to write, given the destination, and how to bring blobs there: ``for_real`` or not."""
 
 
 def check_tag(image: Manifest, source: Reference, destination: Reference) -> None:

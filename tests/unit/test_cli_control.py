@@ -260,7 +260,7 @@ def test_who_says_not_who_decides_is_told_how(
     image, _ = served.function.push()
     assert served.run("approve", image, *WHY) == 1
     error = capsys.readouterr().err
-    assert "with --author\n" in error
+    assert "in development that is --author" in error
     assert "roles/run.invoker" not in error
 
 
