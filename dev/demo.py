@@ -128,9 +128,9 @@ class Demo:
 
 _GO_ON = """
 ● Go on by hand, with a real registry and the real Pub/Sub emulator:
-    make dev                                           in this terminal; it prints what follows
+    make dev                                                in this terminal; it prints what follows
     make publish IMAGE=… SUITE=functional OUTCOME=success   in a second one
-    .venv/bin/promotion --help                         the command line
+    .venv/bin/promotion --help                              the command line
 """
 
 
