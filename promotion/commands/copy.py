@@ -24,6 +24,8 @@ examples:
 credentials: SOURCE_AUTH_OVERRIDE and DEST_AUTH_OVERRIDE (Google credential files),
 SOURCE_ACCESS_TOKEN and DEST_ACCESS_TOKEN, the identity of the environment for Google's
 registries, then Docker's config.json with its credential helpers.
+
+exit codes: 0 copied, or there already; 1 refused or failed; 2 usage
 """
 
 

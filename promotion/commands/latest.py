@@ -20,6 +20,12 @@ examples:
   promotion latest shop --stage fast-feedback --pre-releases
 
 A version that is revoked or held is skipped, and so are pre-releases without --pre-releases.
+NAME is what stands between the stage's path and the tag: shop, in REGISTRY/prod/shop:1.4.2.
+
+It needs the right to read the stage's repository and, where promotion.yaml has signing without
+trusted, the public key: roles/cloudkms.publicKeyViewer, or the key file.
+
+exit codes: 0 printed; 1 there is none, or it could not be found out; 2 usage
 """
 
 
