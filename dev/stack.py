@@ -190,19 +190,23 @@ def _run(folder: Path) -> None:
 
 
 def _tell_make(stack: Stack, file: Path) -> None:
-    """Let `make publish` and `make evaluate` in another terminal find the emulator and a topic.
+    """Let `make publish` and `make evaluate` in another terminal find the emulator and a topic."""
+    _ENVIRONMENT.parent.mkdir(exist_ok=True)
+    _ENVIRONMENT.write_text(for_make(stack.pubsub.host, stack.pubsub.project, file), "utf-8")
+
+
+def for_make(emulator: str, project: str, file: Path) -> str:
+    """What the Makefile includes.
 
     The promotion.yaml is for `make evaluate` alone: no other target is to take it for its own.
     """
-    variables = {
-        "PUBSUB_EMULATOR_HOST": stack.pubsub.host,
-        "PROMOTION_RESULTS_TOPIC": f"projects/{stack.pubsub.project}/topics/{RESULTS}",
-        **_signals_topic(stack.pubsub),
-    }
-    text = "".join(f"export {name} := {value}\n" for name, value in variables.items())
-    text += f"evaluate: export PROMOTION_CONFIG ?= {file}\n"
-    _ENVIRONMENT.parent.mkdir(exist_ok=True)
-    _ENVIRONMENT.write_text(text, encoding="utf-8")
+    topics = f"projects/{project}/topics"
+    return f"""\
+export PUBSUB_EMULATOR_HOST := {emulator}
+export PROMOTION_RESULTS_TOPIC := {topics}/{RESULTS}
+export PROMOTION_SIGNALS_TOPIC := {topics}/{SIGNALS}
+evaluate: export PROMOTION_CONFIG ?= {file}
+"""
 
 
 def _push_sample(registry: Service) -> str:
