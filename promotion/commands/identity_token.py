@@ -16,7 +16,8 @@ from promotion.registry.fetch import Fetch
 _VARIABLE = "PROMOTION_CONTROL_TOKEN"
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _LONGEST_EXPLANATION = 300
-_LONGEST_TOKEN = 64 * 1024
+# What the function takes at most is less: promotion/identity.py.
+_LONGEST_FILE = 16 * 1024
 _LOGIN = f"run `gcloud auth login`, or give a token as --token-file or {_VARIABLE}"
 _SEEN = (
     "promotion: --token shows the token to all who may list this machine's processes; give it as"
@@ -35,10 +36,7 @@ def given(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
         print(_SEEN, file=sys.stderr)
         return _checked(options.token, "--token")
     if options.token_file:
-        token = _checked(_read(options.token_file), options.token_file)
-        if not token:
-            raise BadConfiguration(f"{options.token_file} is empty: no identity token is in it")
-        return token
+        return _in_file(options.token_file)
     return _checked(environment.get(_VARIABLE, ""), _VARIABLE)
 
 
@@ -68,11 +66,22 @@ def own(audience: str, environment: Mapping[str, str], fetch: Fetch) -> str:
         raise AccessDenied(f"No identity token could be had: {said}; {_LOGIN}") from error
 
 
+def _in_file(file: str) -> str:
+    text = _read(file)
+    if len(text) > _LONGEST_FILE:
+        raise BadConfiguration(f"{file} is larger than any identity token; see which file is meant")
+    token = _checked(text, file)
+    if not token:
+        raise BadConfiguration(f"{file} is empty: no identity token is in it")
+    return token
+
+
 def _read(file: str) -> str:
+    """What is in a file, or the beginning of what is more than a token."""
     if file == "-":
-        return sys.stdin.read(_LONGEST_TOKEN)
+        return sys.stdin.read(_LONGEST_FILE + 1)
     with Path(file).open(encoding="utf-8", errors="replace") as opened:
-        return opened.read(_LONGEST_TOKEN)
+        return opened.read(_LONGEST_FILE + 1)
 
 
 def _of_gcloud(environment: Mapping[str, str]) -> str:

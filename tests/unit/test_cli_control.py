@@ -214,6 +214,7 @@ def test_a_token_is_given(
         ("secrét".encode(), "has characters that no token has"),
         (b"secret\xff", "has characters that no token has"),
         (b"\n", "is empty: no identity token is in it"),
+        (b"secret" * 4000, "is larger than any identity token"),
     ],
 )
 def test_what_is_no_token_is_not_sent(
