@@ -40,7 +40,7 @@ from promotion.publisher import Topic
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.transport import Transport
-from promotion.verdict import Decision, Verdict
+from promotion.verdict import Decision, Finding, Verdict
 
 _logger = logging.getLogger(__name__)
 
@@ -208,10 +208,13 @@ class Promoter:
 
     def _consider(self, case: Case, occasion: Occasion) -> None:
         """Judge the image and see to the verdict; what is beyond a limit is a denial."""
+        began = time.monotonic()
         try:
             self._see_through(case, occasion)
         except BeyondLimit as error:
-            self._effects.deny_beyond_limit(case, error, occasion.at)
+            verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(error)),))
+            _log(case, verdict, time.monotonic() - began)
+            self._effects.deny_beyond_limit(case, verdict, occasion.at)
 
     def _see_through(self, case: Case, occasion: Occasion) -> None:
         began = time.monotonic()
@@ -221,18 +224,18 @@ class Promoter:
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
-            judgement = self._effects.settled(case, judge(case, self._store, self._now()))
+            judgement = judge(case, self._store, self._now())
             check_counted(occasion.stated, judgement.evidence)
             if judgement.standing.source is None:
                 if occasion.published_at is None:
                     _logger.info("%s is not there any more", case.promotion.source)
                     return
                 self._wait_for(str(case.promotion.source), occasion)
-            verdict = judgement.verdict
-            if verdict.decision is Decision.PROMOTE and not case.image.pipeline.observed:
-                verdict = self._effects.promote(case, judgement, attachments)
-        _log(case, verdict, time.monotonic() - began)
-        self._effects.tell(case, judgement, verdict, occasion.at)
+            promotes = judgement.verdict.decision is Decision.PROMOTE
+            if promotes and not case.image.pipeline.observed:
+                judgement = self._effects.promote(case, judgement, attachments)
+        _log(case, judgement.verdict, time.monotonic() - began)
+        self._effects.tell(case, judgement, occasion.at)
 
     def _wait_for(self, what: str, occasion: Occasion) -> None:
         if occasion.published_at and self._now() < occasion.published_at + _PATIENCE:

@@ -241,6 +241,17 @@ def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) ->
     assert kinds(shop.handle(later)) == [PROMOTED]
 
 
+def test_an_incident_of_no_image_takes_no_promotion_back(shop: Shop, look: Look) -> None:
+    """Which of the images that have passed the stage it would be is not known."""
+    gate = "suites: [functional]"
+    shop.written = shop.promotion_yaml.replace(gate, f"{gate}\n          alerts: none")
+    digest = shop.push().digest
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+    look().incident(replace(INCIDENT, image=""))
+    later = PUBLISHED + timedelta(hours=3)
+    assert shop.handle(replace(shop.result(digest), finished_at=later)) == []
+
+
 def test_an_incident_is_stated_of_every_stage(
     shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
