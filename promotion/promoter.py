@@ -111,8 +111,8 @@ class Promoter:
         with attempting(self._seconds) as deadline:
             said = None if inconclusive else _run(image, result)
             gates = image.judged_upon(result.suite)
-            self._see_to(image, occasion, said, gates, deadline)
-            if said and not gates:
+            stated = self._see_to(image, occasion, said, gates, deadline)
+            if stated and not gates:
                 _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
 
     def deployed(self, deployed: Deployed) -> None:
@@ -162,8 +162,8 @@ class Promoter:
         said: Said | None,
         gates: Sequence[tuple[Image, Gate]],
         deadline: Deadline,
-    ) -> None:
-        """State what there is to say, and consider the image at these gates."""
+    ) -> Digest | None:
+        """State what there is to say, and consider the image at these gates; what was stated."""
         if said is not None:
             stated = self._state(image, occasion, said, deadline)
             occasion = msgspec.structs.replace(occasion, stated=stated)
@@ -180,6 +180,7 @@ class Promoter:
                 [partial(self._attempt, case, occasion) for case in at_one_gate]
             )
         raise_the_worst(failure for failure in failures if failure)
+        return occasion.stated
 
     def _state(
         self, image: Image, occasion: Occasion, said: Said, deadline: Deadline
@@ -194,6 +195,7 @@ class Promoter:
             return None
         if subject is None:
             self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
+            _logger.warning("not stated, since the image is not there: %s", occasion.image)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
         return self._store.attach(repository, subject, said, known)
