@@ -70,11 +70,7 @@ def _now() -> datetime:
 
 
 class Promoter:
-    """Gives messages about images their effect; safe to share between threads.
-
-    Attributes of a promotion are the configuration's; ``seconds`` is the time that one attempt at
-    a message may take, after which the next attempt goes on.
-    """
+    """Gives messages about images their effect; safe to share between threads."""
 
     def __init__(
         self,
@@ -86,6 +82,18 @@ class Promoter:
         now: Callable[[], datetime] = _now,
         seconds: float = 540,
     ) -> None:
+        """Put it together.
+
+        Args:
+            pipelines: Whose images are promoted, and by which gates.
+            transport: For requests to their registries.
+            topic: Takes the events that tell of it.
+            store: Reads and writes statements.
+            policy: Keeps the promotion.yaml that judges beside the images.
+            now: The time.
+            seconds: The time that one attempt at a message may take; the next one goes on from
+                what has been done by then.
+        """
         self._pipelines = pipelines
         self._transport = transport
         self._store = store
