@@ -18,7 +18,6 @@ from promotion.judgement import Case
 from promotion.marks import Marks
 from promotion.publisher import Topic
 from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest
 from promotion.turns import Turns
 
@@ -70,13 +69,13 @@ class Announcer:
             if _is_new(marks, event.attributes["ce-type"]):
                 self._publish_and_mark(event, marks)
 
-    def announce_promotion(self, case: Case, recorded: Recorded, image: Manifest) -> None:
+    def announce_promotion(self, case: Case, recorded: Recorded, image: Digest) -> None:
         """Announce that the image is in its next stage, as one record has it, whoever announces it.
 
         Raises:
             Retryable: It could not be announced, or another process is about to.
         """
-        marks = Marks(events.promoted_id(case.promotion), image.digest, case.destination)
+        marks = Marks(events.promoted_id(case.promotion), image, case.destination)
         if not _is_new(marks, events.PROMOTED):
             return
         agreed = self._agreed(case, recorded, image, marks)
@@ -89,11 +88,11 @@ class Announcer:
             )
 
     def _agreed(
-        self, case: Case, recorded: Recorded, image: Manifest, marks: Marks
+        self, case: Case, recorded: Recorded, image: Digest, marks: Marks
     ) -> PromotionRecord:
         """The record that all processes announce, which promote the image at this moment."""
         proposed = {recorded.statement: recorded.record}
-        further = (self._store.read(image.digest, [case.destination]) for _ in itertools.count())
+        further = (self._store.read(image, [case.destination]) for _ in itertools.count())
         listings = itertools.chain([recorded.there], further)
 
         def look() -> Sequence[Digest]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from promotion.errors import BeyondLimit
 from promotion.evidence.attested import Evidence
 from promotion.evidence.store import EvidenceStore
 from promotion.pipeline import Image
@@ -37,7 +38,10 @@ def running_at(
     repository: RepositoryClient,
     store: EvidenceStore,
 ) -> Running | None:
-    """The digest of an image that ran in its stage at a moment; None if nothing is known of any.
+    """The digest of an image that ran in its stage at a moment; None if that is not known.
+
+    It is not where nothing says that any of them ran, nor where more is attached to one of them
+    than can be read: that one may have run.
 
     Args:
         moment: When.
@@ -50,15 +54,26 @@ def running_at(
         Retryable: The registry failed.
     """
     ran: list[Running] = []
+    all_read = True
     for version in versions_first(repository.tags())[:MOST]:
         digest = repository.resolve(version)
-        evidence = store.read(digest, [repository]) if digest else Evidence()
+        if digest is None:
+            continue
+        evidence = _attached_to(digest, repository, store)
         since = _since(moment, image, evidence)
-        if digest and any(each.said.incident == incident for each in evidence.alerts):
+        if any(each.said.incident == incident for each in evidence.alerts):
             return Running(version, digest, since or moment)
-        if digest and since:
+        if since:
             ran.append(Running(version, digest, since))
-    return max(ran, key=lambda each: each.since, default=None)
+        all_read = all_read and not evidence.overflow
+    return max(ran, key=lambda each: each.since, default=None) if all_read else None
+
+
+def _attached_to(digest: Digest, repository: RepositoryClient, store: EvidenceStore) -> Evidence:
+    try:
+        return store.read(digest, [repository])
+    except BeyondLimit:
+        return Evidence(overflow=True)
 
 
 def _since(moment: datetime, image: Image, evidence: Evidence) -> datetime | None:

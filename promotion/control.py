@@ -9,7 +9,7 @@ at those before it alone. What is decided about a stage, or a whole pipeline, is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -134,8 +134,8 @@ class Control:
             *(partial(self._follow, each, subject, act) for each in self._elsewhere(image, act)),
         ]
         stated = sorted({each for each in _all_of(statings) if each})
-        requested = signals is not None and _request_evaluation(
-            signals, image.reference, subject.digest
+        requested = signals is not None and _request_evaluations(
+            signals, self._where_it_may_wait(image, subject.digest, act), subject.digest
         )
         if signals and not requested and act.kind is Kind.REVOKE:
             # No scheduler finds an image that waits for nothing any more.
@@ -149,8 +149,15 @@ class Control:
         """Where a decision about an image is stated beside its own stage."""
         if act.kind not in _IN_ALL_STAGES:
             return []
-        others = [each for each in image.pipeline.stages.values() if each is not image.stage]
-        return [self._writer(image.in_stage(stage).repository) for stage in others]
+        return [self._writer(each.repository) for each in _in_other_stages(image)]
+
+    def _where_it_may_wait(self, image: Image, digest: Digest, act: Act) -> Iterator[Reference]:
+        """The image's names where a decision may let it go on: of a release, in every stage."""
+        yield image.reference
+        if act.kind is Kind.RELEASE:
+            for name in _in_other_stages(image):
+                if self._writer(name.repository).resolve(name.tag) == digest:
+                    yield name
 
     def _follow(self, repository: RepositoryClient, subject: Manifest, act: Act) -> Digest | None:
         """State it of an image in a repository that may not have it."""
@@ -231,14 +238,21 @@ def _all_of(statings: Sequence[Callable[[], _Stated]]) -> list[_Stated]:
     return stated
 
 
-def _request_evaluation(signals: Topic, image: Reference, digest: Digest) -> bool:
+def _request_evaluations(signals: Topic, images: Iterable[Reference], digest: Digest) -> bool:
     """Have an image judged again; if that fails, it is found when the scheduler next looks."""
     try:
-        signals.publish(evaluation(image, digest))
-    except PublishFailed as error:
+        for image in images:
+            signals.publish(evaluation(image, digest))
+    except Retryable as error:
         _logger.warning("stated, but not judged again at once: %s", error)
         return False
     return True
+
+
+def _in_other_stages(image: Image) -> list[Reference]:
+    """The image's names in the other stages of its pipeline."""
+    stages = image.pipeline.stages.values()
+    return [image.in_stage(stage) for stage in stages if stage is not image.stage]
 
 
 def _named(image: Reference, digest: Digest | None, repository: RepositoryClient) -> Manifest:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from promotion import events, gates, policy
@@ -20,7 +21,14 @@ from promotion.evidence.attested import Evidence
 from promotion.evidence.record import PromotionRecord, RecordedFinding
 from promotion.evidence.statement import ResourceDescriptor
 from promotion.evidence.store import EvidenceStore
-from promotion.judgement import Case, Judgement, check_counted, judge_again, stages_holding
+from promotion.judgement import (
+    BARRING,
+    Case,
+    Judgement,
+    check_counted,
+    judge_again,
+    stages_holding,
+)
 from promotion.pipeline import Image
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
@@ -64,39 +72,29 @@ class Effects:
         """Get ready in the background: something may have to be announced soon."""
         self._announcer.prepare()
 
-    def settled(self, case: Case, judgement: Judgement) -> Judgement:
-        """The judgement, made again if a twin may have changed what it rests on.
+    def promote(self, case: Case, judgement: Judgement, attachments: AllAttachments) -> Judgement:
+        """Copy the image, record why, and set its tag, if nothing speaks against it by then.
 
-        Another delivery may be about to set the version that this one finds the next stage ahead
-        of. It is waited for: what is promoted is not denied as well.
-
-        Raises:
-            Retryable: A registry failed, or the twin takes longer than there is time.
+        Returns:
+            The judgement as it is by then.
         """
-        if not judgement.is_behind:
-            return judgement
-        with self._turns.turn(str(case.promotion.destination)):
-            return judge_again(case, judgement, self._store, self._now())
-
-    def promote(self, case: Case, judgement: Judgement, attachments: AllAttachments) -> Verdict:
-        """Copy the image, record why, and set its tag, if nothing speaks against it by then."""
         image = judgement.subject
         if image is None:
             raise NotFound(f"{case.promotion.source} was deleted while it was judged")
         if judgement.standing.destination is None:
             _copy(case, image, attachments)
-        with self._turns.turn(str(case.promotion.destination)):
+        with self._turn(case):
             return self._record_and_tag(case, judgement, image)
 
-    def _record_and_tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
+    def _record_and_tag(self, case: Case, judgement: Judgement, image: Manifest) -> Judgement:
         recorded = self.record(case, judgement, image)
         if recorded is None:
             overflow = gates.evidence_overflow(f"it in {case.promotion.to_stage}")
-            return Verdict((*judgement.verdict.findings, overflow))
-        verdict = self.tag(case, judgement, image)
-        if verdict.decision is Decision.PROMOTE:
+            return judgement.with_finding(overflow)
+        judgement = self._tagged(case, judgement, image)
+        if judgement.verdict.decision is Decision.PROMOTE:
             self.announce_promotion(case, recorded, image)
-        return verdict
+        return judgement
 
     def record(self, case: Case, judgement: Judgement, image: Manifest) -> Recorded | None:
         """Have the evidence and a promotion record at the destination, where the image is.
@@ -111,10 +109,9 @@ class Effects:
         if there.overflow:
             return None
         self._store.carry(judgement.evidence, image.digest, case.places, case.destination, there)
-        known = case.standing(there, judgement.evidence)
-        if known:
-            return Recorded(known[0].basis.statement, known[0].said, there, known=True)
-        return self._record(case, judgement, image, there)
+        return _recorded(case, there, judgement.evidence) or self._record(
+            case, judgement, image, there
+        )
 
     def tag(self, case: Case, judgement: Judgement, image: Manifest) -> Verdict:
         """Set the image's tag, if nothing speaks against it by now; the verdict.
@@ -122,11 +119,7 @@ class Effects:
         Raises:
             Retryable: Something could not be asked or written.
         """
-        judgement = judge_again(case, judgement, self._store, self._now())
-        verdict = judgement.verdict
-        if verdict.decision is Decision.PROMOTE and not judgement.standing.destination:
-            verdict = _set_tag(case, image, verdict)
-        return verdict
+        return self._tagged(case, judgement, image).verdict
 
     def announce_promotion(self, case: Case, recorded: Recorded, image: Manifest) -> None:
         """Announce that the image is in its next stage, as one record has it, whoever announces it.
@@ -134,40 +127,52 @@ class Effects:
         Raises:
             Retryable: It could not be announced, or another process is about to.
         """
-        self._announcer.announce_promotion(case, recorded, image)
+        self._announcer.announce_promotion(case, recorded, image.digest)
 
-    def tell(self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime) -> None:
+    def tell(self, case: Case, judgement: Judgement, at: datetime) -> None:
         """Announce what keeps the image from moving on, or what would have been done.
+
+        What is in the next stage by now is not denied, nor does it wait: of it is told what takes
+        the promotion back or, should it not have been announced, that it was promoted.
 
         Args:
             case: Whose verdict it is.
-            judgement: What it follows from.
-            verdict: What is to be told.
+            judgement: What is to be told, and what it follows from.
             at: The time of what is told, if no statement caused it.
-        """
-        event = self._event(case, judgement, verdict, at)
-        if event:
-            beside = self.writer(case.promotion.source.repository, case.source.deadline)
-            subject = judgement.subject
-            self._announcer.announce(event, subject.digest if subject else None, beside)
 
-    def deny_beyond_limit(self, case: Case, limit: BeyondLimit, at: datetime) -> None:
+        Raises:
+            Retryable: It could not be announced or remembered.
+        """
+        observed = case.image.pipeline.observed
+        if judgement.verdict.decision is Decision.PROMOTE and not observed:
+            return
+        image = judgement.subject.digest if judgement.subject else None
+        has_arrived = self._has_arrived(case, judgement)
+        causes = _taking_back(judgement) if has_arrived else ()
+        if causes:
+            self._announce(_revoked(case, Verdict(causes), at), case, image)
+        elif has_arrived and not observed:
+            self._tell_of_arrived(case, judgement)
+        elif event := self._event(case, judgement, at):
+            self._announce(event, case, image)
+
+    def deny_beyond_limit(self, case: Case, verdict: Verdict, at: datetime) -> None:
         """Announce that an image stays, since of it there is more than is ever read.
 
         Args:
             case: The image at its gate.
-            limit: What there is too much of.
+            verdict: What there is too much of.
             at: When what it was looked at for was so.
 
         Raises:
             Retryable: It could not be announced or remembered.
         """
         promotion = case.promotion
-        verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(limit)),))
-        _logger.info("%s → %s: %s", promotion.source, promotion.to_stage, verdict)
-        beside = self.writer(promotion.source.repository, case.source.deadline)
-        image = promotion.digest if beside.has_manifest(promotion.digest) else None
-        self._announcer.announce(events.denied(promotion, verdict, at), image, beside)
+        if self._named_by_now(case) == promotion.digest and not case.image.pipeline.observed:
+            self._see_announced(case, Evidence())
+            return
+        image = promotion.digest if case.source.has_manifest(promotion.digest) else None
+        self._announce(events.denied(promotion, verdict, at), case, image)
 
     def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
         """Announce each decision by which an image was revoked in its stage, once.
@@ -176,7 +181,11 @@ class Effects:
             Retryable: Something could not be asked, announced or remembered.
         """
         place = self.writer(image.reference.repository, deadline)
-        evidence = self._store.read(digest, [place])
+        try:
+            evidence = self._store.read(digest, [place])
+        except BeyondLimit as error:
+            _logger.warning("nobody is told who has revoked it: %s", error)
+            return
         acts = [each for each in evidence.acts if _revokes(each.said, image)]
         if not acts or not place.has_manifest(digest):
             return
@@ -200,28 +209,74 @@ class Effects:
         """A repository, with the right to write to it."""
         return writer(repository, self._transport, deadline)
 
-    def _event(
-        self, case: Case, judgement: Judgement, verdict: Verdict, at: datetime
-    ) -> Event | None:
-        if judgement.standing.destination == case.promotion.digest:
-            causes = tuple(each for each in verdict.findings if each.code in _REVOKING)
-            if causes:
-                return _revoked(case, Verdict(causes), at)
+    def _has_arrived(self, case: Case, judgement: Judgement) -> bool:
+        """Whether the version names the image in the next stage: of a denial, by now."""
+        named = judgement.standing.destination
+        if named is None and judgement.verdict.decision is Decision.DENY:
+            named = self._named_by_now(case)
+        return named == case.promotion.digest
+
+    def _named_by_now(self, case: Case) -> Digest | None:
+        """What the version names in the next stage, once nobody here is about to set it."""
+        with self._turn(case):
+            return case.destination.resolve(case.promotion.version)
+
+    def _turn(self, case: Case) -> AbstractContextManager[None]:
+        return self._turns.turn(str(case.promotion.destination))
+
+    def _tell_of_arrived(self, case: Case, judgement: Judgement) -> None:
+        _logger.info("%s names it already, so it is not said to stay", case.promotion.destination)
+        if not any(each.code in BARRING for each in judgement.verdict.findings):
+            self._see_announced(case, judgement.evidence)
+
+    def _see_announced(self, case: Case, known: Evidence) -> None:
+        """Announce a promotion that may have got as far as its tag, and no further.
+
+        Where its record cannot be told from others, since too much is attached to the image there,
+        nothing is announced.
+        """
+        try:
+            there = self._store.read(case.promotion.digest, [case.destination])
+        except BeyondLimit as error:
+            _logger.warning("it is not looked up whether that was announced: %s", error)
+            return
+        recorded = _recorded(case, there, there.beside(known))
+        if recorded and not there.overflow:
+            with self._turn(case):
+                self._announcer.announce_promotion(case, recorded, case.promotion.digest)
+
+    def _announce(self, event: Event, case: Case, image: Digest | None) -> None:
+        """Announce what has become of an image where it is; None: it is not there."""
+        beside = self.writer(case.promotion.source.repository, case.source.deadline)
+        self._announcer.announce(event, image, beside)
+
+    def _event(self, case: Case, judgement: Judgement, at: datetime) -> Event | None:
+        """The event about an image that has not arrived, or in a pipeline that is only observed."""
+        verdict = judgement.verdict
         if verdict.decision is Decision.WAIT:
-            return self._waiting(case, judgement, verdict)
+            return self._waiting(case, judgement)
         if verdict.decision is Decision.DENY:
             return events.denied(case.promotion, verdict, at)
-        if verdict.decision is Decision.PROMOTE and case.image.pipeline.observed:
-            return events.would_promote(case.promotion, verdict, at)
-        return None
+        return events.would_promote(case.promotion, verdict, at)
 
-    def _waiting(self, case: Case, judgement: Judgement, verdict: Verdict) -> Event | None:
+    def _waiting(self, case: Case, judgement: Judgement) -> Event | None:
         """The event about an image that has waited for longer than is expected of its stage."""
         expected = case.image.stage.expect_within
         since = waits_since(judgement.evidence, case.image) if expected else None
         if expected and since and self._now() > since + expected:
-            return events.waiting(case.promotion, verdict, since)
+            return events.waiting(case.promotion, judgement.verdict, since)
         return None
+
+    def _tagged(self, case: Case, judgement: Judgement, image: Manifest) -> Judgement:
+        """Set the image's tag, if nothing speaks against it by now; the judgement by then."""
+        judgement = judge_again(case, judgement, self._store, self._now())
+        if judgement.verdict.decision is not Decision.PROMOTE or judgement.standing.destination:
+            return judgement
+        # One that another writer has set first makes it a denial.
+        named = set_tag(case.destination, image, case.promotion.version)
+        if named == image.digest:
+            return judgement
+        return judgement.with_finding(gates.tag_conflict(case.promotion, named))
 
     def _record(
         self, case: Case, judgement: Judgement, image: Manifest, there: Evidence
@@ -256,6 +311,24 @@ class Effects:
         )
 
 
+def _recorded(case: Case, there: Evidence, known: Evidence) -> Recorded | None:
+    """The record that this promotion has already, unless a failure has followed it."""
+    records = case.standing(there, known)
+    if not records:
+        return None
+    return Recorded(records[0].basis.statement, records[0].said, there, known=True)
+
+
+def _taking_back(judgement: Judgement) -> tuple[Finding, ...]:
+    """What takes a promotion back: what is said of the image itself, not of its whole stage."""
+    return tuple(
+        each
+        for each in judgement.verdict.findings
+        if each.code in _REVOKING
+        and any(judgement.evidence.holds(basis.statement) for basis in each.basis)
+    )
+
+
 def _revoked(case: Case, verdict: Verdict, at: datetime) -> Event:
     """The event that takes promotions back: one for all ways, whichever of them is looked at."""
     reached = case.reached()
@@ -288,11 +361,3 @@ def _copy(case: Case, image: Manifest, attachments: AllAttachments) -> None:
             **case.promotion.stages,
         },
     )
-
-
-def _set_tag(case: Case, image: Manifest, verdict: Verdict) -> Verdict:
-    """Let the version name the image; one that another writer set first makes it a denial."""
-    named = set_tag(case.destination, image, case.promotion.version)
-    if named != image.digest:
-        return Verdict((*verdict.findings, gates.tag_conflict(case.promotion, named)))
-    return verdict

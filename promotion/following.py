@@ -18,7 +18,7 @@ from promotion.errors import AccessDenied, BadReference, Retryable
 from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
-from promotion.judgement import Case, judge
+from promotion.judgement import BARRING, Case, judge
 from promotion.pipeline import Image, Pipelines, Promotion
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference
@@ -27,8 +27,6 @@ from promotion.signing import TrustAll, Unsigned
 from promotion.status import Outlook
 from promotion.verdict import Decision, Finding
 
-# What bars an image from a stage that it has reached; any other denial comes too late for it.
-_TAKING_BACK = frozenset({"suite-failed", "suite-failed-upstream", "alert-open", "revoked"})
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 15.0, 1.5
 # The seconds that a look may take when the time is over.
 _LAST_LOOK = 10.0
@@ -249,7 +247,7 @@ def _against(outlook: Outlook) -> list[Finding]:
     if outlook.verdict.decision is not Decision.DENY:
         return []
     reasons = outlook.verdict.reasons
-    return [each for each in reasons if not outlook.arrived or each.code in _TAKING_BACK]
+    return [each for each in reasons if not outlook.arrived or each.code in BARRING]
 
 
 def _missing(outlook: Outlook, image: Image) -> list[str]:

@@ -6,13 +6,13 @@ it, since a failure counts everywhere downstream, and where a suite is said to r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
 from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
-from promotion.errors import EvidenceMissing
+from promotion.errors import EvidenceMissing, NotFound
 from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
@@ -23,7 +23,10 @@ from promotion.registry.client import RepositoryClient, between
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
-from promotion.verdict import Decision, Verdict
+from promotion.verdict import Decision, Finding, Verdict
+
+BARRING = frozenset({"suite-failed", "suite-failed-upstream", "revoked"})
+"""What bars an image from a stage that it has reached; any other denial comes too late for it."""
 
 
 @dataclass(frozen=True)
@@ -213,10 +216,9 @@ class Judgement:
     standing: Standing
     subject: Manifest | None
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether it is denied because the next stage is ahead of the version."""
-        return any(each.code == "superseded" for each in self.verdict.reasons)
+    def with_finding(self, finding: Finding) -> Judgement:
+        """The same with one finding more."""
+        return replace(self, verdict=Verdict((*self.verdict.findings, finding)))
 
 
 def can_leave(case: Case, store: EvidenceStore, stated: Digest | None, now: datetime) -> bool:
@@ -246,33 +248,35 @@ def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
     Raises:
         Retryable: A registry failed.
     """
-    promotion = case.promotion
-    versions = parallel.start(partial(_versions, case))
-    at_destination = parallel.start(partial(case.destination.resolve, promotion.version))
-    at_source = parallel.start(partial(case.source.resolve, promotion.version))
-    subject = parallel.start(partial(case.source.find, promotion.digest))
-    evidence, known = _stated(case, store)
-    standing = Standing(
-        at_source.result(),
-        at_destination.result(),
-        versions.result(),
-    )
+    subject = parallel.start(partial(case.source.find, case.promotion.digest))
+    standing, evidence, known = _asked(case, store)
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, subject.result())
 
 
 def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: datetime) -> Judgement:
-    """Judge once more what may have changed meanwhile: the evidence, and the destination's tags.
+    """Judge once more, upon all that may have changed meanwhile; the image itself cannot.
 
     Raises:
+        NotFound: The version is not at the source any more.
         Retryable: A registry failed.
     """
-    versions = parallel.start(partial(_versions, case))
-    at_destination = parallel.start(partial(case.destination.resolve, case.promotion.version))
-    evidence, known = _stated(case, store)
-    standing = Standing(before.standing.source, at_destination.result(), versions.result())
+    standing, evidence, known = _asked(case, store)
+    if standing.source is None:
+        raise NotFound(f"{case.promotion.source} was deleted while it was promoted")
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, before.subject)
+
+
+def _asked(case: Case, store: EvidenceStore) -> tuple[Standing, Evidence, Evidence]:
+    """How the version stands, what is stated of the image, and that with what is of its stage."""
+    version = case.promotion.version
+    versions = parallel.start(partial(_versions, case))
+    at_destination = parallel.start(partial(case.destination.resolve, version))
+    at_source = parallel.start(partial(case.source.resolve, version))
+    evidence, known = _stated(case, store)
+    standing = Standing(at_source.result(), at_destination.result(), versions.result())
+    return standing, evidence, known
 
 
 def _versions(case: Case) -> tuple[str, ...]:

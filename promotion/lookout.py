@@ -168,16 +168,19 @@ class Lookout:
                 for stage in pipeline.stages.values():
                     waiting = waiting_in(pipeline, stage, self._transport, inventory, deadline)
                     try:
-                        self._look_at(waiting, request.published_at)
+                        yield from self._look_at(waiting, request.published_at)
                     except PromotionError as error:
                         yield error
 
-    def _look_at(self, images: Iterable[Waiting], at: datetime) -> None:
+    def _look_at(self, images: Iterable[Waiting], at: datetime) -> Iterator[PromotionError]:
         for waiting in images:
             if self._again:
                 self._again.publish(evaluation(waiting.image, waiting.digest))
-            else:
+                continue
+            try:
                 self._promoter.look_again(waiting.image, waiting.digest, at)
+            except PromotionError as error:
+                yield error
 
 
 def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:

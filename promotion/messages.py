@@ -7,7 +7,8 @@ here; whether it may say so is for whoever knows the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,6 +34,7 @@ REPORTED = "dev.cdeventsx.promotion-testsuite.reported.0.1.0"
 
 _SUITE_RUN_FINISHED = "dev.cdevents.testsuiterun.finished."
 _RUNS = ("dev.cdevents.service.deployed.", "dev.cdevents.service.upgraded.")
+_WRONG = (ValueError, TypeError, OverflowError, RecursionError, BadReference, CloudEventError)
 
 
 class Outcome(StrEnum):
@@ -165,22 +167,22 @@ def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
     """
     if len(message.data) > LARGEST:
         size = len(message.data)
-        raise BadMessage(f"Not a test result: it has {size:,} bytes, and {LARGEST:,} are read")
-    try:
+        raise BadMessage(f"Not read: it has {size:,} bytes, and {LARGEST:,} are read")
+    with _reading("a message of any kind"):
         content = typed.convert(_content(message), dict[str, Any])
-        if "incident" in content:
+    if "incident" in content:
+        with _reading("a notification of an incident"):
             return read_incident(content, message)
-        if "evaluate" in content:
+    if "evaluate" in content:
+        with _reading("a request to evaluate"):
             return read_evaluate(content, message)
-        if "context" in content:
-            return _from_event(typed.convert(content, _Event), content, message)
-        if "deployed_at" in content:
+    if "context" in content:
+        return _from_event(content, message)
+    if "deployed_at" in content:
+        with _reading("a deployment"):
             return _deployed(typed.convert(content, PlainDeployment), message)
+    with _reading("a test result"):
         return _result(typed.convert(content, PlainResult), message)
-    except (ValueError, TypeError, OverflowError, RecursionError, BadReference) as error:
-        raise BadMessage(f"Not a test result: {error}") from error
-    except CloudEventError as error:
-        raise BadMessage(f"Not a test result: {error}") from error
 
 
 def report(result: PlainResult) -> Event:
@@ -212,6 +214,15 @@ def evaluation_of_all(pipeline: str = "") -> Event:
     return Event(msgspec.json.encode(content), {})
 
 
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever is wrong with what is read is a bad message, which says what it is not."""
+    try:
+        yield
+    except _WRONG as error:
+        raise BadMessage(f"Not {what}: {error}") from error
+
+
 def _content(message: Message) -> Any:
     """The message's JSON; from inside, where the message is a structured CloudEvent."""
     attributes = {name.lower(): value for name, value in message.attributes.items()}
@@ -230,15 +241,16 @@ def _inside(structured: bytes) -> Any:
     return content
 
 
-def _from_event(event: _Event, content: Any, message: Message) -> TestResult | Deployed:
+def _from_event(content: Any, message: Message) -> TestResult | Deployed:
     """What a CDEvent says."""
-    kind = event.context.type
+    with _reading("a CDEvent"):
+        kind = typed.convert(content, _Event).context.type
     if kind.startswith(_SUITE_RUN_FINISHED):
-        return _result(_finished(typed.convert(content, _Finished)), message)
+        with _reading("a test result"):
+            return _result(_finished(typed.convert(content, _Finished)), message)
     if kind.startswith(_RUNS):
-        read = typed.convert(content, _ServiceEvent)
-        fields = {**msgspec.to_builtins(read.custom_data), "deployed_at": read.context.timestamp}
-        return _deployed(typed.convert(fields, PlainDeployment), message)
+        with _reading("a deployment"):
+            return _deployed(_runs(typed.convert(content, _ServiceEvent)), message)
     raise BadMessage(
         f"A CDEvent of type {kind} is not a test result, nor a deployment; those begin with"
         f" {', '.join((_SUITE_RUN_FINISHED, *_RUNS))}"
@@ -256,6 +268,11 @@ def _finished(event: _Finished) -> PlainResult:
         },
         PlainResult,
     )
+
+
+def _runs(event: _ServiceEvent) -> PlainDeployment:
+    fields = {**msgspec.to_builtins(event.custom_data), "deployed_at": event.context.timestamp}
+    return typed.convert(fields, PlainDeployment)
 
 
 def _deployed(plain: PlainDeployment, message: Message) -> Deployed:
@@ -289,12 +306,12 @@ def _result(plain: PlainResult, message: Message) -> TestResult:
 def _image(name: str, digest: str) -> tuple[Reference, Digest]:
     image, named = Reference.parse(name), parse_digest(digest)
     if not is_canonical(named):
-        raise BadMessage(
-            f"Not a test result: the field digest is {named}, and what has a tag is named by"
-            " sha256; give the digest that the tag names, as promotion publish does"
+        raise BadReference(
+            f"the field digest is {named}, and what has a tag is named by sha256; give the digest"
+            " that the tag names, as promotion publish does"
         )
     if image.digest not in (None, named):
-        raise BadMessage(f"Not a test result: {image} and the field digest, {named}, disagree")
+        raise BadReference(f"{image} and the field digest, {named}, disagree")
     return Reference(image.repository, image.tag), named
 
 
@@ -302,8 +319,8 @@ def _moment(field: str, written: datetime, message: Message) -> datetime:
     """When something was so; a moment that had not come when it was published is none."""
     moment = written.astimezone(UTC)
     if message.precedes(moment):
-        raise BadMessage(
-            f"Not a test result: {field}, {moment.isoformat()}, is more than 5 minutes after the"
-            f" message was published, {message.published_at.isoformat()}"
+        raise ValueError(
+            f"{field}, {moment.isoformat()}, is more than 5 minutes after the message was"
+            f" published, {message.published_at.isoformat()}"
         )
     return moment

@@ -40,7 +40,7 @@ from promotion.publisher import Topic
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.transport import Transport
-from promotion.verdict import Decision, Verdict
+from promotion.verdict import Decision, Finding, Verdict
 
 _logger = logging.getLogger(__name__)
 
@@ -70,11 +70,7 @@ def _now() -> datetime:
 
 
 class Promoter:
-    """Gives messages about images their effect; safe to share between threads.
-
-    Attributes of a promotion are the configuration's; ``seconds`` is the time that one attempt at
-    a message may take, after which the next attempt goes on.
-    """
+    """Gives messages about images their effect; safe to share between threads."""
 
     def __init__(
         self,
@@ -86,6 +82,18 @@ class Promoter:
         now: Callable[[], datetime] = _now,
         seconds: float = 540,
     ) -> None:
+        """Put it together.
+
+        Args:
+            pipelines: Whose images are promoted, and by which gates.
+            transport: For requests to their registries.
+            topic: Takes the events that tell of it.
+            store: Reads and writes statements.
+            policy: Keeps the promotion.yaml that judges beside the images.
+            now: The time.
+            seconds: The time that one attempt at a message may take; the next one goes on from
+                what has been done by then.
+        """
         self._pipelines = pipelines
         self._transport = transport
         self._store = store
@@ -111,8 +119,8 @@ class Promoter:
         with attempting(self._seconds) as deadline:
             said = None if inconclusive else _run(image, result)
             gates = image.judged_upon(result.suite)
-            self._see_to(image, occasion, said, gates, deadline)
-            if said and not gates:
+            stated = self._see_to(image, occasion, said, gates, deadline)
+            if stated and not gates:
                 _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
 
     def deployed(self, deployed: Deployed) -> None:
@@ -162,8 +170,8 @@ class Promoter:
         said: Said | None,
         gates: Sequence[tuple[Image, Gate]],
         deadline: Deadline,
-    ) -> None:
-        """State what there is to say, and consider the image at these gates."""
+    ) -> Digest | None:
+        """State what there is to say, and consider the image at these gates; what was stated."""
         if said is not None:
             stated = self._state(image, occasion, said, deadline)
             occasion = msgspec.structs.replace(occasion, stated=stated)
@@ -180,6 +188,7 @@ class Promoter:
                 [partial(self._attempt, case, occasion) for case in at_one_gate]
             )
         raise_the_worst(failure for failure in failures if failure)
+        return occasion.stated
 
     def _state(
         self, image: Image, occasion: Occasion, said: Said, deadline: Deadline
@@ -194,6 +203,7 @@ class Promoter:
             return None
         if subject is None:
             self._wait_for(f"{occasion.image}@{occasion.digest}", occasion)
+            _logger.warning("not stated, since the image is not there: %s", occasion.image)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
         return self._store.attach(repository, subject, said, known)
@@ -208,10 +218,13 @@ class Promoter:
 
     def _consider(self, case: Case, occasion: Occasion) -> None:
         """Judge the image and see to the verdict; what is beyond a limit is a denial."""
+        began = time.monotonic()
         try:
             self._see_through(case, occasion)
         except BeyondLimit as error:
-            self._effects.deny_beyond_limit(case, error, occasion.at)
+            verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(error)),))
+            _log(case, verdict, time.monotonic() - began)
+            self._effects.deny_beyond_limit(case, verdict, occasion.at)
 
     def _see_through(self, case: Case, occasion: Occasion) -> None:
         began = time.monotonic()
@@ -221,18 +234,18 @@ class Promoter:
             return
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
-            judgement = self._effects.settled(case, judge(case, self._store, self._now()))
+            judgement = judge(case, self._store, self._now())
             check_counted(occasion.stated, judgement.evidence)
             if judgement.standing.source is None:
                 if occasion.published_at is None:
                     _logger.info("%s is not there any more", case.promotion.source)
                     return
                 self._wait_for(str(case.promotion.source), occasion)
-            verdict = judgement.verdict
-            if verdict.decision is Decision.PROMOTE and not case.image.pipeline.observed:
-                verdict = self._effects.promote(case, judgement, attachments)
-        _log(case, verdict, time.monotonic() - began)
-        self._effects.tell(case, judgement, verdict, occasion.at)
+            promotes = judgement.verdict.decision is Decision.PROMOTE
+            if promotes and not case.image.pipeline.observed:
+                judgement = self._effects.promote(case, judgement, attachments)
+        _log(case, judgement.verdict, time.monotonic() - began)
+        self._effects.tell(case, judgement, occasion.at)
 
     def _wait_for(self, what: str, occasion: Occasion) -> None:
         if occasion.published_at and self._now() < occasion.published_at + _PATIENCE:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from promotion import control_log
-from promotion.errors import PublishFailed
+from promotion.errors import PublishFailed, RegistryUnavailable
 from promotion.events import Event
 from promotion.evidence.act import Kind
 from promotion.evidence.attested import Evidence
@@ -93,6 +93,41 @@ def test_what_may_change_a_verdict_has_the_image_judged_again(
     assert answer["evaluation_requested"] is requested
     expected = [{"evaluate": {"image": image, "digest": digest}}] if requested else []
     assert function.evaluations() == expected
+
+
+@pytest.mark.parametrize(("named", "other"), [(0, 1), (1, 0)])
+def test_what_is_released_is_judged_again_wherever_it_may_wait(
+    start_control: Start, named: int, other: int
+) -> None:
+    """A hold holds in all stages, so its release lets the image go on from each of them."""
+    function = start_control()
+    stages = ("fast-feedback", "extended-test")
+    images = [function.push(stage) for stage in stages]
+    function.push("prod", b"another")
+    (image, digest), (elsewhere, _) = images[named], images[other]
+    assert function.ask(200, action="release", image=image, **WHY)["evaluation_requested"]
+    assert function.evaluations() == [
+        {"evaluate": {"image": each, "digest": digest}} for each in (image, elsewhere)
+    ]
+
+
+def test_what_is_released_is_so_where_a_later_stage_cannot_be_asked(
+    start_control: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stated, and judged where it was named; the scheduler finds the rest."""
+    function = start_control()
+    image, digest = function.push()
+    resolve = RepositoryClient.resolve
+
+    def broken(repository: RepositoryClient, tag: str) -> Digest | None:
+        if "/extended-test/" in repository.repository.path:
+            raise RegistryUnavailable("extended-test is down")
+        return resolve(repository, tag)
+
+    monkeypatch.setattr(RepositoryClient, "resolve", broken)
+    assert not function.ask(200, action="release", image=image, **WHY)["evaluation_requested"]
+    assert function.evaluations() == [{"evaluate": {"image": image, "digest": digest}}]
+    assert function.stated(image, digest).said.kind is Kind.RELEASE
 
 
 def test_without_a_topic_for_signals_nothing_is_judged_at_once(start_control: Start) -> None:

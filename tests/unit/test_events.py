@@ -200,7 +200,8 @@ def test_outcomes_have_several_spellings(spelling: str, outcome: Outcome) -> Non
 )
 def test_anything_else_is_a_bad_message(content: Any) -> None:
     """What is not JSON, lacks a field or has an impossible value is refused, with the reason."""
-    with pytest.raises(BadMessage, match=r"Not a test result|is not a test result"):
+    words = r"Not a test result:|Not a message of any kind:|is not a test result"
+    with pytest.raises(BadMessage, match=words):
         result_in(message(content))
 
 
@@ -249,8 +250,15 @@ def test_deployments_are_read(kind: str) -> None:
 
 def test_a_deployment_that_has_not_happened_yet_is_a_bad_message() -> None:
     """A clock may be ahead by five minutes, and no more."""
-    with pytest.raises(BadMessage, match="deployed_at, 2026-01-31T12:05:01"):
+    with pytest.raises(BadMessage, match="Not a deployment: deployed_at, 2026-01-31T12:05:01"):
         messages.parse(message({**PLAIN_DEPLOYMENT, "deployed_at": "2026-01-31T12:05:01Z"}))
+
+
+@pytest.mark.parametrize("change", [{"image": "shop:1.4.2"}, {"digest": "no"}, {"url": 7}])
+def test_a_bad_deployment_is_not_said_to_be_a_bad_test_result(change: dict[str, Any]) -> None:
+    """Whoever reads the dead letter is not to look for a suite."""
+    with pytest.raises(BadMessage, match="Not a deployment: "):
+        messages.parse(message({**PLAIN_DEPLOYMENT, **change}))
 
 
 def test_five_minutes_of_clock_skew_are_forgiven() -> None:

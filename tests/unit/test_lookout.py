@@ -13,7 +13,12 @@ import pytest
 from dev.stack import three_stages
 from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
-from promotion.errors import BadMessage, PublishFailed, RegistryUnavailable
+from promotion.errors import (
+    BadMessage,
+    PublishFailed,
+    RegistryUnavailable,
+    UnsupportedContent,
+)
 from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
@@ -22,10 +27,14 @@ from promotion.lookout import Lookout
 from promotion.messages import Deployed
 from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
+from promotion.registry import client
 from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
+from tests.unit.attached import refer
+from tests.unit.attesting import flood
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 
@@ -239,6 +248,77 @@ def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) ->
         finished_at=PUBLISHED + timedelta(seconds=1),
     )
     assert kinds(shop.handle(later)) == [PROMOTED]
+
+
+def refer_beyond_limit(shop: Shop, image: Manifest, patch: pytest.MonkeyPatch) -> None:
+    """Let more refer to it than is ever listed."""
+    for number in range(10):
+        refer(shop.stage("fast-feedback"), image, b"%d" % number)
+    patch.setattr(client, "MOST_REFERRERS", 9)
+
+
+def flood_with_statements(shop: Shop, image: Manifest, _: pytest.MonkeyPatch) -> None:
+    """Attach more statements than are ever read."""
+    flood(shop.stage("fast-feedback"), image)
+
+
+@pytest.mark.parametrize("overdo", [flood_with_statements, refer_beyond_limit])
+def test_an_incident_is_not_laid_to_another_image_than_the_one_that_cannot_be_read(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch, overdo: Callable[..., None]
+) -> None:
+    """It may be the one that ran: the stage as a whole is blocked."""
+    older = shop.push(content=b"older", tag="1.0").digest
+    newer = shop.push(content=b"newer", tag="1.1")
+    deploy(shop, older, "1.0", hours=-1)
+    deploy(shop, newer.digest, "1.1", hours=0)
+    overdo(shop, newer, monkeypatch)
+    look().incident(INCIDENT)
+    assert shop.evidence("fast-feedback", older).alerts == ()
+    (alert,) = of_stage(shop, "fast-feedback").alerts
+    assert alert.said.is_open
+
+
+@pytest.mark.parametrize("overdo", [flood_with_statements, refer_beyond_limit])
+def test_an_incident_is_closed_where_it_was_opened(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch, overdo: Callable[..., None]
+) -> None:
+    """Although a version above that one cannot be read by then."""
+    older = shop.push(content=b"older", tag="1.0").digest
+    deploy(shop, older, "1.0", hours=0)
+    look().incident(INCIDENT)
+    overdo(shop, shop.push(content=b"newer", tag="1.1"), monkeypatch)
+    look().incident(CLOSED)
+    states = {alert.said.is_open for alert in shop.evidence("fast-feedback", older).alerts}
+    assert states == {True, False}
+
+
+def test_an_image_that_cannot_be_judged_does_not_hold_up_those_after_it(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are looked at one after another, too: what failed is told in the end."""
+    images = [shop.push(content=tag.encode(), tag=tag).digest for tag in ("1.0", "1.1")]
+    seen: list[Digest] = []
+
+    def fail(_: Promoter, image: Reference, digest: Digest, *__: object) -> None:
+        seen.append(digest)
+        if image.tag == "1.0":
+            raise UnsupportedContent("an odd one")
+
+    monkeypatch.setattr(Promoter, "look_again", fail)
+    with pytest.raises(UnsupportedContent):
+        look().evaluate(Evaluate(SIGNALS, PUBLISHED))
+    assert seen == images
+
+
+def test_an_incident_of_no_image_takes_no_promotion_back(shop: Shop, look: Look) -> None:
+    """Which of the images that have passed the stage it would be is not known."""
+    gate = "suites: [functional]"
+    shop.written = shop.promotion_yaml.replace(gate, f"{gate}\n          alerts: none")
+    digest = shop.push().digest
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+    look().incident(replace(INCIDENT, image=""))
+    later = PUBLISHED + timedelta(hours=3)
+    assert shop.handle(replace(shop.result(digest), finished_at=later)) == []
 
 
 def test_an_incident_is_stated_of_every_stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from promotion.messages import Outcome, TestResult
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Reference, Repository
+from promotion.registry.reference import Reference, Repository, parse_digest
 from promotion.registry.transport import Transport
 from tests.unit.promoting import promoter
 from tests.unit.shop import PUBLISHED, WRITES, Shop, codes, kinds, lost_and_repeated
@@ -197,6 +198,18 @@ def test_a_result_that_no_gate_asks_for_is_recorded(shop: Shop, stage: str, suit
     image = shop.push(stage=stage)
     assert shop.handle(shop.result(image.digest, stage, suite)) == []
     assert [run.said.suite for run in shop.evidence(stage, image.digest).runs] == [suite]
+
+
+def test_what_is_not_there_is_not_said_to_be_recorded(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A result of a suite that no gate asks for, about an image that never came."""
+    caplog.set_level(logging.INFO, "promotion")
+    shop.now = PUBLISHED + timedelta(minutes=10)
+    result = shop.result(parse_digest(f"sha256:{'a' * 64}"), suite="lint")
+    assert shop.handle(result) == []
+    (line,) = caplog.messages
+    assert line == f"not stated, since the image is not there: {result.image}"
 
 
 @pytest.mark.parametrize(

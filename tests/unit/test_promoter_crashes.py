@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -43,7 +43,13 @@ class Life:
             yield
 
 
-def deaths(shop: Shop, result: TestResult) -> Iterator[tuple[TestResult, list[Event]]]:
+def nothing() -> None:
+    """Nothing happens between a death and the delivery that follows it."""
+
+
+def deaths(
+    shop: Shop, result: TestResult, between: Callable[[], None] = nothing
+) -> Iterator[tuple[TestResult, list[Event]]]:
     """Let the function die after each number of requests, upon a result about a version of its own.
 
     Yields the result and all events, those of the delivery that follows the death included.
@@ -58,6 +64,7 @@ def deaths(shop: Shop, result: TestResult) -> Iterator[tuple[TestResult, list[Ev
         with life.lived():
             shop.handle(of_its_own)
         shop.now += timedelta(minutes=1)
+        between()
         shop.handle(of_its_own)
         yield of_its_own, shop.topic.events[before:]
         if not life.ended:
@@ -75,6 +82,27 @@ def test_a_promotion_is_finished_wherever_it_was_left(shop: Shop) -> None:
         told = json.loads(events[0].data)["timestamp"]
         assert told == record.said.decided_at.isoformat().replace("+00:00", "Z")
         assert shop.handle(result) == []
+
+
+def test_what_has_its_tag_is_announced_though_nothing_may_leave_by_then(shop: Shop) -> None:
+    """What has none waits, and is told of when it may leave again."""
+    thawed = shop.promotion_yaml
+    window = "freeze: [{from: 2026-01-31T12:00, to: 2026-02-28T12:00, reason: stocktaking}]"
+    gate = "suites: [functional]"
+
+    def freeze() -> None:
+        shop.written = thawed.replace(gate, f"{gate}\n          {window}")
+
+    arrived = []
+    for result, events in deaths(shop, shop.result(shop.push().digest), freeze):
+        named = shop.stage("extended-test").resolve(result.image.tag)
+        arrived.append(named == result.digest)
+        shop.written = thawed
+        later = shop.handle(result)
+        assert kinds(events) in ([PROMOTED], [PROMOTED] * 2) if arrived[-1] else events == []
+        assert kinds(later) == ([] if arrived[-1] else [PROMOTED])
+        assert all(event == events[0] for event in events)
+    assert set(arrived) == {True, False}
 
 
 def test_a_denial_is_told_wherever_it_was_left(shop: Shop) -> None:

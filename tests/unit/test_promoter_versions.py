@@ -79,7 +79,7 @@ def test_what_a_twin_promotes_is_not_denied(shop: Shop, monkeypatch: pytest.Monk
     def twin_is_judged(*arguments: object) -> Judgement:
         judgement = judge(*arguments)  # type: ignore[arg-type]
         if twins:
-            assert judgement.is_behind
+            assert [each.code for each in judgement.verdict.reasons] == ["superseded"]
             judged.set()
         return judgement
 
