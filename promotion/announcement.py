@@ -40,6 +40,20 @@ class Recorded(NamedTuple):
     known: bool
 
 
+def standing_record(case: Case, there: Evidence, known: Evidence) -> Recorded | None:
+    """The record that a promotion has already, unless a failure has followed it.
+
+    Args:
+        case: The image at its gate.
+        there: What is attached to it at its destination.
+        known: What is known of it.
+    """
+    records = case.standing(there, known)
+    if not records:
+        return None
+    return Recorded(records[0].basis.statement, records[0].said, there, known=True)
+
+
 class Announcer:
     """Publishes events about images; safe to share between threads."""
 

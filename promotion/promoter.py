@@ -18,6 +18,7 @@ from itertools import groupby
 import msgspec
 
 from promotion import log
+from promotion.announcement import Announcer
 from promotion.deadline import Deadline, attempting
 from promotion.effects import Effects
 from promotion.errors import (
@@ -34,12 +35,15 @@ from promotion.evidence.store import EvidenceStore
 from promotion.evidence.suite_run import SuiteRun
 from promotion.judgement import Case, can_leave, check_counted, judge
 from promotion.messages import Deployed, Outcome, TestResult
+from promotion.notifier import Notifier
 from promotion.pipeline import Gate, Image, Pipelines
 from promotion.policy import PolicyKeeper
 from promotion.publisher import Topic
+from promotion.registry.client import writer
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.referrers import AllAttachments
 from promotion.registry.transport import Transport
+from promotion.turns import Turns
 from promotion.verdict import Decision, Finding, Verdict
 
 _logger = logging.getLogger(__name__)
@@ -97,7 +101,10 @@ class Promoter:
         self._pipelines = pipelines
         self._transport = transport
         self._store = store
-        self._effects = Effects(transport, topic, store, policy, now)
+        self._announcer = Announcer(topic, store)
+        turns = Turns()
+        self._effects = Effects(transport, self._announcer, store, policy, turns, now)
+        self._notifier = Notifier(transport, self._announcer, store, turns, now)
         self._now = now
         self._seconds = seconds
 
@@ -156,7 +163,7 @@ class Promoter:
         with attempting(self._seconds) as deadline:
             occasion = Occasion(reference, digest, at)
             self._see_to(image, occasion, None, gates, deadline)
-            self._effects.tell_revocations(image, digest, deadline)
+            self._notifier.tell_revocations(image, digest, deadline)
 
     def _found(self, reference: Reference) -> Image:
         image = self._pipelines.find(reference)
@@ -181,7 +188,7 @@ class Promoter:
             for promotion in each.promotions(occasion.digest)
         ]
         if cases:
-            self._effects.prepare()
+            self._announcer.prepare()
         failures: list[PromotionError | None] = []
         for _, at_one_gate in groupby(cases, lambda case: case.promotion.from_stage):
             failures += _side_by_side(
@@ -194,7 +201,7 @@ class Promoter:
         self, image: Image, occasion: Occasion, said: Said, deadline: Deadline
     ) -> Digest | None:
         """Attach a statement to the image; None if there is no image that can be spoken of."""
-        repository = self._effects.writer(occasion.image.repository, deadline)
+        repository = writer(occasion.image.repository, self._transport, deadline)
         try:
             subject = repository.find(occasion.digest)
             known = self._store.read(occasion.digest, [repository]) if subject else Evidence()
@@ -224,7 +231,7 @@ class Promoter:
         except BeyondLimit as error:
             verdict = Verdict((Finding(Decision.DENY, "beyond-limit", str(error)),))
             _log(case, verdict, time.monotonic() - began)
-            self._effects.deny_beyond_limit(case, verdict, occasion.at)
+            self._notifier.deny_beyond_limit(case, verdict, occasion.at)
 
     def _see_through(self, case: Case, occasion: Occasion) -> None:
         began = time.monotonic()
@@ -245,7 +252,7 @@ class Promoter:
             if promotes and not case.image.pipeline.observed:
                 judgement = self._effects.promote(case, judgement, attachments)
         _log(case, judgement.verdict, time.monotonic() - began)
-        self._effects.tell(case, judgement, occasion.at)
+        self._notifier.tell(case, judgement, occasion.at)
 
     def _wait_for(self, what: str, occasion: Occasion) -> None:
         if occasion.published_at and self._now() < occasion.published_at + _PATIENCE:

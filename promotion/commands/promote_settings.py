@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from promotion import gates, signing
+from promotion.announcement import Announcer
 from promotion.by_hand.errand import Found, Setting, Terms, Unrecorded
 from promotion.by_hand.terms import ByTheGate, Keeper, PastTheGate, case_of
 from promotion.commands.caller import caller
@@ -19,6 +20,7 @@ from promotion.registry.connections import Connections
 from promotion.registry.fetch import Fetch
 from promotion.registry.transport import Transport
 from promotion.signing import Signer
+from promotion.turns import Turns
 
 
 class PastTheGates:
@@ -98,7 +100,8 @@ def by_the_gates(writer: Transport, environment: Mapping[str, str], topic: Topic
             known.text.encode(), signing.public_keys(known.pipelines.signing, signer).encode()
         )
     )
-    effects = Effects(writer, topic, store, policy, lambda: datetime.now(UTC))
+    announcer = Announcer(topic, store)
+    effects = Effects(writer, announcer, store, policy, Turns(), lambda: datetime.now(UTC))
     return ByTheGates(known, store, effects)
 
 

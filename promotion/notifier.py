@@ -1,0 +1,197 @@
+"""Tells what has become of an image that was judged, and was not promoted upon that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from promotion import events
+from promotion.announcement import Announcer, standing_record
+from promotion.deadline import Deadline
+from promotion.errors import BeyondLimit
+from promotion.events import Event
+from promotion.evidence.act import Act, Kind
+from promotion.evidence.attested import Evidence
+from promotion.evidence.store import EvidenceStore
+from promotion.judgement import BARRING, Case, Judgement, stages_holding
+from promotion.pipeline import Image
+from promotion.registry.client import writer
+from promotion.registry.reference import Digest
+from promotion.registry.transport import Transport
+from promotion.turns import Turns
+from promotion.verdict import Decision, Finding, Verdict
+from promotion.waiting import waits_since
+
+_logger = logging.getLogger(__name__)
+
+# What takes back a promotion that has been made, where its own gate finds it.
+_REVOKING = frozenset({"suite-failed", "alert-open"})
+
+
+class Notifier:
+    """Tells of verdicts; safe to share between threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        announcer: Announcer,
+        store: EvidenceStore,
+        turns: Turns,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._transport = transport
+        self._announcer = announcer
+        self._store = store
+        self._turns = turns
+        self._now = now
+
+    def tell(self, case: Case, judgement: Judgement, at: datetime) -> None:
+        """Announce what keeps the image from moving on, or what would have been done.
+
+        What is in the next stage by now is not denied, nor does it wait: of it is told what takes
+        the promotion back or, should it not have been announced, that it was promoted.
+
+        Args:
+            case: Whose verdict it is.
+            judgement: What is to be told, and what it follows from.
+            at: The time of what is told, if no statement caused it.
+
+        Raises:
+            Retryable: It could not be announced or remembered.
+        """
+        observed = case.image.pipeline.observed
+        if judgement.verdict.decision is Decision.PROMOTE and not observed:
+            return
+        image = judgement.subject.digest if judgement.subject else None
+        has_arrived = self._has_arrived(case, judgement)
+        causes = _taking_back(judgement) if has_arrived else ()
+        if causes:
+            self._announce(_revoked(case, Verdict(causes), at), case, image)
+        elif has_arrived and not observed:
+            self._tell_of_arrived(case, judgement)
+        elif event := self._event(case, judgement, at):
+            self._announce(event, case, image)
+
+    def deny_beyond_limit(self, case: Case, verdict: Verdict, at: datetime) -> None:
+        """Announce that an image stays, since of it there is more than is ever read.
+
+        Args:
+            case: The image at its gate.
+            verdict: What there is too much of.
+            at: When what it was looked at for was so.
+
+        Raises:
+            Retryable: It could not be announced or remembered.
+        """
+        promotion = case.promotion
+        if self._named_by_now(case) == promotion.digest and not case.image.pipeline.observed:
+            self._see_announced(case, Evidence())
+            return
+        image = promotion.digest if case.source.has_manifest(promotion.digest) else None
+        self._announce(events.denied(promotion, verdict, at), case, image)
+
+    def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
+        """Announce each decision by which an image was revoked in its stage, once.
+
+        Raises:
+            Retryable: Something could not be asked, announced or remembered.
+        """
+        place = writer(image.reference.repository, self._transport, deadline)
+        try:
+            evidence = self._store.read(digest, [place])
+        except BeyondLimit as error:
+            _logger.warning("nobody is told who has revoked it: %s", error)
+            return
+        acts = [each for each in evidence.acts if _revokes(each.said, image)]
+        if not acts or not place.has_manifest(digest):
+            return
+        here = image.as_it_stands(digest)
+        stages = stages_holding(image, digest, image.stage, place)
+        for act in acts:
+            message = f"revoked by {act.said.author}: {act.said.reason}"
+            finding = Finding(Decision.DENY, "revoked", message, basis=(act.basis,))
+            event = events.revoked(here, Verdict((finding,)), stages, act.basis.at)
+            self._announcer.announce(event, digest, place)
+
+    def _has_arrived(self, case: Case, judgement: Judgement) -> bool:
+        """Whether the version names the image in the next stage: of a denial, by now."""
+        named = judgement.standing.destination
+        if named is None and judgement.verdict.decision is Decision.DENY:
+            named = self._named_by_now(case)
+        return named == case.promotion.digest
+
+    def _named_by_now(self, case: Case) -> Digest | None:
+        """What the version names in the next stage, once nobody here is about to set it."""
+        with self._turns.turn(str(case.promotion.destination)):
+            return case.destination.resolve(case.promotion.version)
+
+    def _tell_of_arrived(self, case: Case, judgement: Judgement) -> None:
+        _logger.info("%s names it already, so it is not said to stay", case.promotion.destination)
+        if not any(each.code in BARRING for each in judgement.verdict.findings):
+            self._see_announced(case, judgement.evidence)
+
+    def _see_announced(self, case: Case, known: Evidence) -> None:
+        """Announce a promotion that may have got as far as its tag, and no further.
+
+        Where its record cannot be told from others, since too much is attached to the image there,
+        nothing is announced.
+        """
+        try:
+            there = self._store.read(case.promotion.digest, [case.destination])
+        except BeyondLimit as error:
+            _logger.warning("it is not looked up whether that was announced: %s", error)
+            return
+        recorded = standing_record(case, there, there.beside(known))
+        if recorded and not there.overflow:
+            with self._turns.turn(str(case.promotion.destination)):
+                self._announcer.announce_promotion(case, recorded, case.promotion.digest)
+
+    def _announce(self, event: Event, case: Case, image: Digest | None) -> None:
+        """Announce what has become of an image where it is; None: it is not there."""
+        source = case.promotion.source.repository
+        beside = writer(source, self._transport, case.source.deadline)
+        self._announcer.announce(event, image, beside)
+
+    def _event(self, case: Case, judgement: Judgement, at: datetime) -> Event | None:
+        """The event about an image that has not arrived, or in a pipeline that is only observed."""
+        verdict = judgement.verdict
+        if verdict.decision is Decision.WAIT:
+            return self._waiting(case, judgement)
+        if verdict.decision is Decision.DENY:
+            return events.denied(case.promotion, verdict, at)
+        return events.would_promote(case.promotion, verdict, at)
+
+    def _waiting(self, case: Case, judgement: Judgement) -> Event | None:
+        """The event about an image that has waited for longer than is expected of its stage."""
+        expected = case.image.stage.expect_within
+        since = waits_since(judgement.evidence, case.image) if expected else None
+        if expected and since and self._now() > since + expected:
+            return events.waiting(case.promotion, judgement.verdict, since)
+        return None
+
+
+def _taking_back(judgement: Judgement) -> tuple[Finding, ...]:
+    """What takes a promotion back: what is said of the image itself, not of its whole stage."""
+    return tuple(
+        each
+        for each in judgement.verdict.findings
+        if each.code in _REVOKING
+        and any(judgement.evidence.holds(basis.statement) for basis in each.basis)
+    )
+
+
+def _revoked(case: Case, verdict: Verdict, at: datetime) -> Event:
+    """The event that takes promotions back: one for all ways, whichever of them is looked at."""
+    reached = case.reached()
+    ways = case.image.promotions(case.promotion.digest)
+    gone = [each for each in ways if each.to_stage in reached]
+    return events.revoked(gone[0] if gone else case.promotion, verdict, reached, at)
+
+
+def _revokes(act: Act, image: Image) -> bool:
+    return (
+        act.kind is Kind.REVOKE
+        and act.pipeline == image.pipeline.name
+        and act.subject == str(image.reference.repository)
+    )
