@@ -6,17 +6,29 @@ to the test as well.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dev.registry import EmbeddedRegistry
-from promotion.evidence import suite_run
+from promotion.evidence import attestation, suite_run
 from promotion.evidence.attested import MOST
 from promotion.messages import Outcome
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import digest_of
 from promotion.registry.transport import Transport
-from tests.unit.attesting import STRANGER, attach, bundle, flood
+from tests.unit.attesting import (
+    AT,
+    KEY,
+    STRANGER,
+    attach,
+    attach_manifest,
+    bundle,
+    flood,
+    reasons,
+)
 from tests.unit.forging import (
     FORGED_RECORDS,
     FORGED_SUCCESSES,
@@ -89,6 +101,21 @@ def test_the_record_of_one_version_is_none_of_another(shop: SignedShop) -> None:
     (promoted,) = shop.report(image, "extended", "extended-test")
     assert promoted.attributes["version"] == VERSION
     assert shop.stage("prod").resolve("2.0") is None
+
+
+def test_a_bundle_that_is_kept_elsewhere_is_not_waited_for(shop: SignedShop) -> None:
+    """Registries take a manifest without the content that it names other places for."""
+    image = shop.push()
+    forged = bundle(suite_run.write(shop.run(passed=False), image.digest), KEY)
+    honest = attestation.manifest(image, forged, suite_run.PREDICATE_TYPE, AT)
+    said = json.loads(honest.content)
+    said["layers"][0]["urls"] = ["https://store.example/bundle"]
+    content = json.dumps(said).encode()
+    lacking = Manifest(honest.media_type, digest_of(content), content)
+    attach_manifest(shop.stage("fast-feedback"), image.digest, lacking)
+    shop.promote(image)
+    (reason,) = reasons(shop.evidence(image))
+    assert "kept elsewhere" in reason
 
 
 def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
