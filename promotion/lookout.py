@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from promotion import control_log
@@ -168,16 +168,19 @@ class Lookout:
                 for stage in pipeline.stages.values():
                     waiting = waiting_in(pipeline, stage, self._transport, inventory, deadline)
                     try:
-                        self._look_at(waiting, request.published_at)
+                        for each in waiting:
+                            yield from self._look_at(each, request.published_at)
                     except PromotionError as error:
                         yield error
 
-    def _look_at(self, images: Iterable[Waiting], at: datetime) -> None:
-        for waiting in images:
-            if self._again:
-                self._again.publish(evaluation(waiting.image, waiting.digest))
-            else:
-                self._promoter.look_again(waiting.image, waiting.digest, at)
+    def _look_at(self, waiting: Waiting, at: datetime) -> Iterator[PromotionError]:
+        if self._again:
+            self._again.publish(evaluation(waiting.image, waiting.digest))
+            return
+        try:
+            self._promoter.look_again(waiting.image, waiting.digest, at)
+        except PromotionError as error:
+            yield error
 
 
 def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:

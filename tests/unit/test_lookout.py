@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from dev import images
 from dev.stack import three_stages
 from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
-from promotion.errors import BadMessage, PublishFailed, RegistryUnavailable
+from promotion.errors import BadMessage, NotFound, PublishFailed, RegistryUnavailable
 from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
@@ -23,11 +24,13 @@ from promotion.messages import Deployed
 from promotion.promoter import Promoter
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
-from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.reference import Digest, Reference, Repository, digest_of
 from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
+from tests.unit.attesting import attach, bundle
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
+from tests.unit.test_evidence_ignored import remove
 
 SIGNALS = "projects/p/subscriptions/signals"
 INCIDENT = Incident(
@@ -214,6 +217,23 @@ def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> 
     shop.handle(shop.result(digest))
     shop.written = text
     look().evaluate(Evaluate(SIGNALS, PUBLISHED))
+    assert shop.stage("extended-test").resolve("1.0") == digest
+
+
+def test_an_image_that_cannot_be_judged_holds_up_no_other(shop: Shop, look: Look) -> None:
+    """All others of its stage are looked at, though they come after it, and then it is told."""
+    place = Repository(shop.near.host, "shop/fast-feedback/api")
+    unreadable = RepositoryClient(place, shop.transport)
+    lost = bundle(b"{}")
+    attach(unreadable, images.push_image(unreadable, [b"tested"], tag="1.0"), lost)
+    remove(unreadable, f"blobs/{digest_of(lost)}")
+    digest = shop.push().digest
+    text = shop.promotion_yaml
+    shop.written = text.replace("[functional]", "[functional, nft]")
+    shop.handle(shop.result(digest))
+    shop.written = text
+    with pytest.raises(NotFound):
+        look().evaluate(Evaluate(SIGNALS, PUBLISHED))
     assert shop.stage("extended-test").resolve("1.0") == digest
 
 
