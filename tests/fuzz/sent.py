@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from urllib3 import HTTPHeaderDict
 
 from dev.stack import three_stages
-from promotion import configuration, decision, delivery, messages
+from promotion import configuration, decision, delivery, events, messages
 from promotion.delivery import Message
 from promotion.errors import PromotionError
 from promotion.identity import GoogleToken
@@ -75,13 +75,18 @@ ATTRIBUTES: SearchStrategy[Mapping[str, str]] = st.sampled_from(
 
 
 def parse_message(given: tuple[bytes, Mapping[str, str]]) -> None:
-    """A message is read, and the image that it names is looked for among the stages."""
+    """A message is read, and its image looked for among the stages; or it can be put aside."""
     data, attributes = given
-    with suppress(PromotionError):
-        said = messages.parse(Message(data, attributes, "1", PUBLISHED))
+    message = Message(data, attributes, "1", PUBLISHED)
+    try:
+        said = messages.parse(message)
         image = getattr(said, "image", None)
         if isinstance(image, Reference):
             PIPELINES.find(image)
+    except PromotionError as error:
+        letter = events.dead_letter(message, str(error), "permanent")
+        assert len(letter.attributes["promotion-dlq-reason"].encode()) <= 1024
+        LOG.publish(letter)
 
 
 PUSH = {

@@ -13,6 +13,7 @@ from promotion.dsse import Envelope, NotAnEnvelope, Signature
 from promotion.errors import PromotionError
 from promotion.evidence import attestation, kinds, statement
 from promotion.evidence.statement import NotAStatement
+from promotion.keys import PrivateKey
 from promotion.registry.manifest import (
     DOCKER_LIST,
     MANIFEST_TYPES,
@@ -25,10 +26,13 @@ from promotion.registry.manifest import (
 )
 from promotion.registry.reference import Digest, digest_of
 from promotion.registry.referrers import described
+from promotion.signing import NotTrusted, TrustedKeys
 from tests.fuzz.inputs import DIGEST, OTHER, documents
 from tests.fuzz.registry import HOST
 from tests.fuzz.target import Target
 
+TRUSTED = TrustedKeys([PrivateKey.generate().public])
+OF_A_STRANGER = PrivateKey.generate().sign(b"{}")
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -62,7 +66,7 @@ def read_manifest(given: tuple[str, bytes]) -> None:
 KINDS = st.sampled_from([*sorted(MANIFEST_TYPES), DOCKER_LIST, "x"])
 
 
-SIGNED = Envelope("application/vnd.in-toto+json", b"{}", (Signature(b"x", "k"),))
+SIGNED = Envelope("application/vnd.in-toto+json", b"{}", (Signature(OF_A_STRANGER, "k"),))
 STATEMENT = {
     "_type": "https://in-toto.io/Statement/v1",
     "subject": [{"name": f"{HOST}/shop", "digest": {"sha256": "a" * 64}}],
@@ -72,11 +76,10 @@ STATEMENT = {
 
 
 def read_statement(content: bytes) -> None:
-    """A bundle, an envelope, a statement: each is one or is refused."""
-    with suppress(NotAnEnvelope):
-        Envelope.from_bundle(content)
-    with suppress(NotAnEnvelope):
-        Envelope.from_json(content)
+    """A bundle, an envelope, a statement: each is one or is refused, and nobody has signed it."""
+    for read in (Envelope.from_bundle, Envelope.from_json):
+        with suppress(NotAnEnvelope, NotTrusted):
+            assert not TRUSTED.verify(read(content))
     with suppress(NotAStatement):
         kinds.read(statement.read(content, Digest(DIGEST)))
 
