@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from dev.registry import EmbeddedRegistry
+from promotion import events
 from promotion.evidence import attestation, suite_run
 from promotion.evidence.attested import MOST
+from promotion.marks import Marks
 from promotion.messages import Outcome
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import digest_of
@@ -152,3 +154,32 @@ def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
     there = shop.evidence(image, "extended-test")
     assert [each.said.suite for each in there.runs].count("nft") == 1
     assert len(there.records) == 1
+
+
+def marks(shop: SignedShop, image: Manifest) -> Marks:
+    """What anybody can say who can write to extended-test: about the event that it came there."""
+    event_id = events.promoted_id(shop.promotion(image))
+    return Marks(event_id, image.digest, shop.stage("extended-test"))
+
+
+def test_a_forged_mark_silences_an_event_and_does_nothing_else(shop: SignedShop) -> None:
+    """Marks are not signed; the image is promoted with its record, and denied where it is to be."""
+    image = shop.push()
+    marks(shop, image).announce()
+    shop.promote(image)
+    assert shop.events == []
+    assert len(shop.evidence(image, "extended-test").records) == 1
+    (denied,) = shop.report(image, "extended", "extended-test", outcome=Outcome.FAILURE)
+    assert codes(denied) == ["suite-failed"]
+    assert shop.stage("prod").resolve(VERSION) is None
+
+
+def test_forged_words_of_other_processes_lead_to_no_other_event(shop: SignedShop) -> None:
+    """They can be in doubt, and propose or decide upon what is no record: what is told is one."""
+    image = shop.push()
+    for number in range(1, 5):
+        for word in ("in doubt", f"decided {image.digest}", f"proposed {image.digest}"):
+            marks(shop, image).say(f"round {number}: {word}")
+    shop.promote(image)
+    (record,) = shop.evidence(image, "extended-test").records
+    assert shop.events == [events.promoted(shop.promotion(image), record.said)]
