@@ -207,6 +207,15 @@ def test_a_request_larger_than_any_push_is_not_read(function: Function) -> None:
     assert function.dead_letters.events == []
 
 
+@pytest.mark.parametrize("value", ["", "0", "false", "true", "yes", " 1"])
+def test_nothing_but_1_makes_it_development(start: Start, value: str) -> None:
+    """Headers that a publisher can set are believed in no deployment by accident."""
+    function = start(PROMOTION_DEV=value)
+    headers = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "/ci", "ce-type": "t"}
+    assert function.http.post("/", json=result("a.b/c:1"), headers=headers).status_code == 403
+    assert function.dead_letters.events == []
+
+
 def test_the_network_is_watched(function: Function, used: list[str]) -> None:
     """An image that is in a stage is asked for: what proves the others' silence can speak."""
     image = f"{function.registry.host}/{STAGE}/shop:1.0"

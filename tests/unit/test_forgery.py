@@ -21,6 +21,7 @@ from promotion.messages import Outcome
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import digest_of
 from promotion.registry.transport import Transport
+from tests.unit.attached import refer
 from tests.unit.attesting import (
     AT,
     KEY,
@@ -143,6 +144,20 @@ def test_a_flood_at_the_destination_keeps_an_image_out(shop: SignedShop) -> None
     assert shop.stage("extended-test").resolve(VERSION) is None
     listed = shop.stage("extended-test").referrers(image.digest)
     assert listed is None or len(listed) == MOST + 3
+
+
+def test_what_else_is_attached_takes_no_statement_s_place(
+    near: EmbeddedRegistry, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SBOMs and signatures of any number are neither read as statements nor too many of them."""
+    shop = SignedShop(near.host, transport, tmp_path)
+    image = shop.push()
+    for number in range(4):
+        refer(shop.stage("fast-feedback"), image, b"%d" % number)
+    monkeypatch.setattr("promotion.evidence.store.MOST", 3)
+    shop.promote(image)
+    evidence = shop.evidence(image)
+    assert (evidence.overflow, evidence.ignored, len(evidence.runs)) == (False, (), 2)
 
 
 def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
