@@ -10,16 +10,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dev.registry import EmbeddedRegistry
 from promotion import events
 from promotion.evidence import attestation, suite_run
-from promotion.evidence.attested import MOST
+from promotion.evidence.attested import MOST, Ignored, collected
 from promotion.marks import Marks
 from promotion.messages import Outcome
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import digest_of
+from promotion.registry.reference import Digest, digest_of
 from promotion.registry.transport import Transport
 from tests.unit.attached import refer
 from tests.unit.attesting import (
@@ -144,6 +145,18 @@ def test_a_flood_at_the_destination_keeps_an_image_out(shop: SignedShop) -> None
     assert shop.stage("extended-test").resolve(VERSION) is None
     listed = shop.stage("extended-test").referrers(image.digest)
     assert listed is None or len(listed) == MOST + 3
+
+
+def test_what_is_ignored_takes_no_statement_s_place(shop: SignedShop) -> None:
+    """Somebody may keep a statement's own bytes as a manifest, which has the statement's digest."""
+    image = shop.push()
+    shop.report(image, "functional", outcome=Outcome.FAILURE)
+    (failure,) = shop.evidence(image).runs
+    last = msgspec.structs.replace(failure.basis, attestation=Digest(f"sha256:{'f' * 64}"))
+    named_last = msgspec.structs.replace(failure, basis=last)
+    namesake = Ignored.because(failure.basis.statement, "it is not well formed")
+    assert collected([named_last, namesake]).runs == (named_last,)
+    assert collected([namesake, named_last]).runs == (named_last,)
 
 
 def test_what_else_is_attached_takes_no_statement_s_place(
