@@ -288,11 +288,13 @@ def test_the_pages_of_a_list_are_weighed_together(
 def test_a_page_of_too_many_names_is_not_taken_apart(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are counted by the commas between them, before there is an object for each."""
+    """They are counted by the commas between them, before there is an object for each; and all."""
     monkeypatch.setattr(client, "MOST_TAGS", 3)
     assert tags(transport, page("a", "b", "c")) == ["a", "b", "c"]
     with pytest.raises(BeyondLimit, match="more than 3"):
         tags(transport, Answer(200, b'{"tags": [,,,,'))
+    with pytest.raises(BeyondLimit, match="more than 3"):
+        tags(transport, page("a", "b", following="?2"), page("c", "d"))
 
 
 def test_a_tag_in_a_list_is_as_long_as_a_tag_may_be(transport: Transport) -> None:
