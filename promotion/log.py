@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from promotion.readable import readable
+
 REQUESTS = "promotion.requests"
 """The name under which each HTTP request is logged, at level DEBUG."""
 
@@ -104,7 +106,8 @@ class ReadableFormatter(logging.Formatter):
             line += f"  [{fields}]"
         if record.exc_info:
             line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        return line
+        # A registry may have written some of it, and a terminal may be what shows it.
+        return readable(line)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

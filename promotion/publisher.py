@@ -109,7 +109,7 @@ def topic(name: str) -> Topic:
 def _readable(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data.decode(errors="replace")
 
 

@@ -102,6 +102,9 @@ def bundle_in(attestation: Manifest, subject: Digest, largest: int) -> Blob:
         raise NotAStatement(f"its manifest is about {read.subject.digest}")
     if read.layers[0].media_type != BUNDLE_TYPE:
         raise NotAStatement(f"it holds {read.layers[0].media_type}, not {BUNDLE_TYPE}")
+    if read.layers[0].urls:
+        # Registries take such a manifest without it, so it could be waited for for ever.
+        raise NotAStatement("its bundle may be kept elsewhere")
     if not 0 <= bundle.size <= largest:
         raise NotAStatement(f"it has {bundle.size:,} bytes, and {largest:,} are read at most")
     _check_can_be_carried(attestation.media_type, read.config.digest, bundle.digest)

@@ -120,7 +120,7 @@ def collected(found: Iterable[Read], overflow: bool = False) -> Evidence:
 
     Of several attestations of one statement the one with the smallest digest stands for it.
     """
-    kept: dict[Digest, Read] = {}
+    kept: dict[tuple[bool, Digest], Read] = {}
     for each in found:
         kept[_key(each)] = min(kept.get(_key(each), each), each, key=_attestation)
     ordered = [kept[key] for key in sorted(kept)]
@@ -144,9 +144,14 @@ def _saying(kind: type[_Kind], attested: Sequence[Attested[Said]]) -> tuple[Atte
     return tuple(each for each in attested if isinstance(each.said, kind))  # type: ignore[misc]
 
 
-def _key(read: Read) -> Digest:
-    """What is the same: attestations of one statement; what is ignored stands for itself."""
-    return read.attestation if isinstance(read, Ignored) else read.basis.statement
+def _key(read: Read) -> tuple[bool, Digest]:
+    """What is the same: attestations of one statement; what is ignored stands for itself.
+
+    It never stands for a statement, though somebody may keep the bytes of one as a manifest.
+    """
+    if isinstance(read, Ignored):
+        return False, read.attestation
+    return True, read.basis.statement
 
 
 def _attestation(read: Read) -> Digest:

@@ -238,11 +238,24 @@ def _missing(index: Manifest | None, written: Sequence[Descriptor]) -> list[Desc
 def _rewritten(
     index: Manifest | None, more: Sequence[Descriptor], gone: Collection[str] = ()
 ) -> Manifest:
-    """The index with more entries, and without those gone; what else it says, it goes on saying."""
+    """The index with more entries, and without those gone; what else it says, it goes on saying.
+
+    Raises:
+        UnsupportedContent: It says something that cannot be said again, such as 1e999.
+    """
     media_type = index.media_type if index else OCI_INDEX
     fields: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": []}
     if index:
-        fields = msgspec.json.decode(index.content)
+        fields = _fields(index)
     entries = [entry for entry in fields["manifests"] if entry["digest"] not in gone]
     content = msgspec.json.encode({**fields, "manifests": entries + msgspec.to_builtins(more)})
     return Manifest(media_type, digest_of(content), content)
+
+
+def _fields(index: Manifest) -> dict[str, Any]:
+    try:
+        return typed.decode(index.content, dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedContent(
+            f"The index {index.digest} cannot be written again: {error}"
+        ) from error

@@ -16,7 +16,8 @@ import traceback
 from dataclasses import dataclass
 
 from tests.fuzz.exploring import chosen_seed, explore
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 _A_ROUND = 200
 

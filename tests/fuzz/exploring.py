@@ -10,7 +10,7 @@ from types import FrameType
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 SECONDS = 20
 """The processor's time that one example may take: more is a hang, however busy the machine is."""

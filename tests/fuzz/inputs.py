@@ -13,6 +13,14 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 
+_UNSPEAKABLE = {
+    "a huge number": b"1e999",
+    "a long number": b"9" * 5_000,
+    "an overlong letter": b'"\xc0\xaf"',
+    "half a letter": b'"\\ud800"',
+}
+"""What JSON may hold, or nearly so, that no writer of it would write, by what stands for it."""
+
 SCALARS: SearchStrategy[Any] = (
     st.none()
     | st.booleans()
@@ -21,7 +29,16 @@ SCALARS: SearchStrategy[Any] = (
     | st.floats()
     | st.text(max_size=20)
     | st.sampled_from(
-        ["", DIGEST, "sha512:", "\x00", "\ud800", "9" * 5_000, "2026-01-31T12:00:00Z"]
+        [
+            "",
+            DIGEST,
+            "sha512:",
+            "\x00",
+            "\ud800",
+            "9" * 5_000,
+            "2026-01-31T12:00:00Z",
+            *_UNSPEAKABLE,
+        ]
     )
 )
 VALUES: SearchStrategy[Any] = st.recursive(
@@ -67,8 +84,10 @@ def damaged(draw: DrawFn, valid: Sequence[Any]) -> Any:
 
 
 def _encoded(value: Any) -> bytes:
-    # Lone surrogates go out as escapes, as JSON allows.
-    return json.dumps(value).encode()
+    content = json.dumps(value).encode()
+    for stands_for, unspeakable in _UNSPEAKABLE.items():
+        content = content.replace(json.dumps(stands_for).encode(), unspeakable)
+    return content
 
 
 @st.composite

@@ -21,14 +21,21 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.connections import Body, Connections
 from promotion.registry.credentials import GivenToken
 from promotion.registry.fetch import Answer
-from promotion.registry.manifest import Blob, index_entries, successors
+from promotion.registry.manifest import (
+    OCI_MANIFEST,
+    Blob,
+    Descriptor,
+    index_entries,
+    successors,
+)
 from promotion.registry.reference import Digest, Repository
-from promotion.registry.referrers import described, list_referrers
+from promotion.registry.referrers import described, keep_listed, list_referrers
 from promotion.registry.retry import Patience
 from promotion.registry.transport import Transport
-from tests.fuzz.inputs import DIGEST
+from tests.fuzz.inputs import DIGEST, OTHER
 
 HOST = "registry.example"
+WRITTEN = Descriptor(OCI_MANIFEST, OTHER, 2)
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,7 @@ def _questions(blob: Blob) -> list[Callable[[RepositoryClient], object]]:
         lambda client: client.resolve("1.0"),
         lambda client: client.tags(),
         lambda client: list_referrers(client, Digest(DIGEST)),
+        lambda client: keep_listed(client, Digest(DIGEST), [WRITTEN]),
         lambda client: client.read_blob(blob, 5),
         lambda client: client.put_blob(b"bytes"),
         lambda client: client.upload(client.start_upload(blob), blob, [b"bytes"]),

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from dev import images
+from promotion import configuration
 from promotion.dsse import Envelope, Signature
 from promotion.events import Event
 from promotion.evidence import attestation, record, suite_run
@@ -20,6 +21,7 @@ from promotion.evidence.record import PromotionRecord
 from promotion.evidence.statement import PAYLOAD_TYPE
 from promotion.evidence.suite_run import SuiteRun
 from promotion.messages import Outcome, TestResult
+from promotion.pipeline import Promotion
 from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
@@ -50,6 +52,18 @@ class SignedShop:
         self.text = promotion_yaml(f"{host}/{prefix}", private, self.public_key)
         self._topic = RecordedTopic()
         self._promoter = promoter(self.text, transport, self._topic)
+
+    @property
+    def events(self) -> list[Event]:
+        """All that were published."""
+        return self._topic.events
+
+    def promotion(self, image: Manifest) -> Promotion:
+        """The promotion of an image into extended-test."""
+        pipelines = configuration.parse("promotion.yaml", self.text)
+        named = pipelines.find(Reference(self.stage("fast-feedback").repository, VERSION))
+        (promotion,) = named.promotions(image.digest)
+        return promotion
 
     def stage(self, name: str) -> RepositoryClient:
         """The repository of the image in a stage."""

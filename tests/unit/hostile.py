@@ -120,6 +120,14 @@ def circle(asked: BaseHTTPRequestHandler) -> None:
     whole(asked, b'{"tags": ["a"], "manifests": []}', Link=f'<{asked.path}>; rel="next"')
 
 
+def endless_second_page(asked: BaseHTTPRequestHandler) -> None:
+    """A page like any other, and one without end after it."""
+    if asked.path.endswith("page=2"):
+        endless_body(asked)
+    else:
+        whole(asked, b'{"tags": ["a"], "manifests": []}', Link='<?page=2>; rel="next"')
+
+
 def endless_pages(asked: BaseHTTPRequestHandler) -> None:
     """Each page, almost as large as a page may be, is followed by another."""
     number = int("0" + asked.path.partition("page=")[2]) + 1
@@ -186,6 +194,7 @@ MALICE: tuple[Say, ...] = (
     stated_terabyte,
     endless_refusal,
     circle,
+    endless_second_page,
     endless_pages,
     many_names,
     long_names,

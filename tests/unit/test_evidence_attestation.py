@@ -89,6 +89,7 @@ def test_its_bundle_is_found() -> None:
             {"layers": [{**written()["layers"][0], "mediaType": "text/plain"}]},
             "it holds text/plain",
         ),
+        ({"layers": [{**written()["layers"][0], "urls": ["https://x"]}]}, "be kept elsewhere"),
         ({"layers": [{**written()["layers"][0], "size": LARGEST + 1}]}, "131,073 bytes, and 131,0"),
         ({"layers": [{**written()["layers"][0], "size": -1}]}, "Expected `int` >= 0"),
         ({"layers": [{**written()["layers"][0], "digest": f"sha512:{'0' * 128}"}]}, "by sha512"),

@@ -15,9 +15,9 @@ from dev.registry import EmbeddedRegistry
 from dev.storage import Manifest as Stored
 from dev.storage import Refused, is_digest
 from dev.storage import Repository as Storage
-from promotion.errors import NotFound, RegistryRefused
-from promotion.registry.client import between
-from promotion.registry.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
+from promotion.errors import NotFound, RegistryRefused, UnsupportedContent
+from promotion.registry.client import RepositoryClient, between
+from promotion.registry.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from promotion.registry.reference import Digest, Repository, digest_of
 from promotion.registry.referrers import (
     cosign_tags,
@@ -28,6 +28,7 @@ from promotion.registry.referrers import (
 )
 from promotion.registry.transport import Transport
 from tests.unit.attached import SBOM, Sides, delete, descriptor, overtake, refer
+from tests.unit.scripted import Answer, ScriptedServer
 
 
 @pytest.fixture
@@ -148,6 +149,20 @@ def test_a_fallback_tag_in_other_use_is_kept(
     to_old.copy(image)
     assert to_old.destination.resolve(tag) == other.digest
     assert f"{tag} is no list of referrers" in caplog.text
+
+
+@pytest.mark.parametrize("oddity", [b'{"a": 1e999}', b"9" * 5_000, b'"\xff"'])
+def test_a_list_that_cannot_be_written_again_is_refused(
+    transport: Transport, oddity: bytes
+) -> None:
+    """Registries pass over fields that they do not know, whatever stands there."""
+    listed = Answer(200, b'{"manifests": [], "odd": %s}' % oddity, {"Content-Type": OCI_INDEX})
+    written = Descriptor(OCI_MANIFEST, digest_of(b"written"), 7)
+    with ScriptedServer(Answer(404), listed) as server:
+        repository = RepositoryClient(Repository(server.host, "shop"), transport)
+        with pytest.raises(UnsupportedContent, match="cannot be written again"):
+            keep_listed(repository, digest_of(b"subject"), [written])
+        assert {each.method for each in server.asked} == {"GET"}
 
 
 class Immutable(Distribution):

@@ -6,17 +6,33 @@ to the test as well.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dev.registry import EmbeddedRegistry
-from promotion.evidence import suite_run
-from promotion.evidence.attested import MOST
+from promotion import events
+from promotion.evidence import attestation, suite_run
+from promotion.evidence.attested import MOST, Ignored, collected
+from promotion.marks import Marks
 from promotion.messages import Outcome
+from promotion.registry.manifest import Manifest
+from promotion.registry.reference import Digest, digest_of
 from promotion.registry.transport import Transport
-from tests.unit.attesting import STRANGER, attach, bundle, flood
+from tests.unit.attached import refer
+from tests.unit.attesting import (
+    AT,
+    KEY,
+    STRANGER,
+    attach,
+    attach_manifest,
+    bundle,
+    flood,
+    reasons,
+)
 from tests.unit.forging import (
     FORGED_RECORDS,
     FORGED_SUCCESSES,
@@ -91,6 +107,21 @@ def test_the_record_of_one_version_is_none_of_another(shop: SignedShop) -> None:
     assert shop.stage("prod").resolve("2.0") is None
 
 
+def test_a_bundle_that_is_kept_elsewhere_is_not_waited_for(shop: SignedShop) -> None:
+    """Registries take a manifest without the content that it names other places for."""
+    image = shop.push()
+    forged = bundle(suite_run.write(shop.run(passed=False), image.digest), KEY)
+    honest = attestation.manifest(image, forged, suite_run.PREDICATE_TYPE, AT)
+    said = json.loads(honest.content)
+    said["layers"][0]["urls"] = ["https://store.example/bundle"]
+    content = json.dumps(said).encode()
+    lacking = Manifest(honest.media_type, digest_of(content), content)
+    attach_manifest(shop.stage("fast-feedback"), image.digest, lacking)
+    shop.promote(image)
+    (reason,) = reasons(shop.evidence(image))
+    assert "kept elsewhere" in reason
+
+
 def test_a_flood_of_attachments_opens_nothing(shop: SignedShop) -> None:
     """With more than can be read the image is denied, once, whatever its suites report."""
     image = shop.push()
@@ -116,6 +147,32 @@ def test_a_flood_at_the_destination_keeps_an_image_out(shop: SignedShop) -> None
     assert listed is None or len(listed) == MOST + 3
 
 
+def test_what_is_ignored_takes_no_statement_s_place(shop: SignedShop) -> None:
+    """Somebody may keep a statement's own bytes as a manifest, which has the statement's digest."""
+    image = shop.push()
+    shop.report(image, "functional", outcome=Outcome.FAILURE)
+    (failure,) = shop.evidence(image).runs
+    last = msgspec.structs.replace(failure.basis, attestation=Digest(f"sha256:{'f' * 64}"))
+    named_last = msgspec.structs.replace(failure, basis=last)
+    namesake = Ignored.because(failure.basis.statement, "it is not well formed")
+    assert collected([named_last, namesake]).runs == (named_last,)
+    assert collected([namesake, named_last]).runs == (named_last,)
+
+
+def test_what_else_is_attached_takes_no_statement_s_place(
+    near: EmbeddedRegistry, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SBOMs and signatures of any number are neither read as statements nor too many of them."""
+    shop = SignedShop(near.host, transport, tmp_path)
+    image = shop.push()
+    for number in range(4):
+        refer(shop.stage("fast-feedback"), image, b"%d" % number)
+    monkeypatch.setattr("promotion.evidence.store.MOST", 3)
+    shop.promote(image)
+    evidence = shop.evidence(image)
+    assert (evidence.overflow, evidence.ignored, len(evidence.runs)) == (False, (), 2)
+
+
 def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
     """At the next stage they still do not count, and are named as what they are."""
     image = shop.push()
@@ -125,3 +182,32 @@ def test_forgeries_do_not_travel_as_evidence(shop: SignedShop) -> None:
     there = shop.evidence(image, "extended-test")
     assert [each.said.suite for each in there.runs].count("nft") == 1
     assert len(there.records) == 1
+
+
+def marks(shop: SignedShop, image: Manifest) -> Marks:
+    """What anybody can say who can write to extended-test: about the event that it came there."""
+    event_id = events.promoted_id(shop.promotion(image))
+    return Marks(event_id, image.digest, shop.stage("extended-test"))
+
+
+def test_a_forged_mark_silences_an_event_and_does_nothing_else(shop: SignedShop) -> None:
+    """Marks are not signed; the image is promoted with its record, and denied where it is to be."""
+    image = shop.push()
+    marks(shop, image).announce()
+    shop.promote(image)
+    assert shop.events == []
+    assert len(shop.evidence(image, "extended-test").records) == 1
+    (denied,) = shop.report(image, "extended", "extended-test", outcome=Outcome.FAILURE)
+    assert codes(denied) == ["suite-failed"]
+    assert shop.stage("prod").resolve(VERSION) is None
+
+
+def test_forged_words_of_other_processes_lead_to_no_other_event(shop: SignedShop) -> None:
+    """They can be in doubt, and propose or decide upon what is no record: what is told is one."""
+    image = shop.push()
+    for number in range(1, 5):
+        for word in ("in doubt", f"decided {image.digest}", f"proposed {image.digest}"):
+            marks(shop, image).say(f"round {number}: {word}")
+    shop.promote(image)
+    (record,) = shop.evidence(image, "extended-test").records
+    assert shop.events == [events.promoted(shop.promotion(image), record.said)]

@@ -235,6 +235,12 @@ def test_only_some_refs_may_leave(runs: list[tuple[str, bool]], decision: Decisi
     assert (verdict.decision, codes(verdict)) == (decision, [expected])
 
 
+def test_a_ref_that_is_not_known_is_on_no_list() -> None:
+    """Not even on one that takes every ref."""
+    verdict = judge(shop('suites: [functional], refs: ["*"]'), run(ref=""))
+    assert (verdict.decision, codes(verdict)) == (DENY, ["ref-not-allowed"])
+
+
 def test_a_success_on_an_allowed_ref_has_to_be_newer_than_the_failure() -> None:
     """A tie goes to the failure here too: only what came after it opens the gate."""
     pipeline = shop("suites: [functional], refs: [refs/heads/main]")

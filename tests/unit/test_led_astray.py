@@ -20,11 +20,11 @@ import urllib3
 
 from dev.stack import three_stages
 from promotion.deadline import NEVER, Deadline
-from promotion.errors import RegistryUnavailable, RegistryUntrusted
+from promotion.errors import RegistryRefused, RegistryUnavailable, RegistryUntrusted
 from promotion.registry.addresses import is_internal, is_internal_elsewhere
 from promotion.registry.client import RepositoryClient
 from promotion.registry.connections import Body, Connections
-from promotion.registry.manifest import Blob
+from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.transport import Transport
 from tests.unit.scripted import Answer, ScriptedServer
@@ -33,6 +33,7 @@ from tests.unit.test_client import Steadfast
 
 HOST = "registry.example"
 BLOB = Blob(digest_of(b"bytes"), 5)
+MANIFEST = Manifest(OCI_MANIFEST, digest_of(b"{}"), b"{}")
 
 
 class Leading(Connections):
@@ -197,6 +198,45 @@ def test_each_step_of_a_redirect_is_judged_anew() -> None:
     with pytest.raises(RegistryUntrusted, match=r"leads to 127\.0\.0\.1"):
         client(connections).manifest("1.0")
     assert [shown for _, shown in connections.shown] == ["Bearer secret", ""]
+
+
+@pytest.mark.parametrize("ask", ["start_upload", "put_manifest", "upload"])
+def test_what_writes_follows_no_redirect(ask: str) -> None:
+    """Nobody has asked for what is to be written to be sent to two places, or to another one."""
+    connections = Leading("https://store.example/x")
+    repository = client(connections)
+    asking: dict[str, Callable[[], object]] = {
+        "start_upload": partial(repository.start_upload, BLOB),
+        "put_manifest": partial(repository.put_manifest, MANIFEST),
+        "upload": partial(repository.upload, "/up/1", BLOB, [b"bytes"]),
+    }
+    with pytest.raises(RegistryRefused, match="307"):
+        asking[ask]()
+    assert len(connections.shown) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.1.2.3",
+        "192.0.0.192",
+        "fd00:ec2::254%eth0",
+        "fe80::1%25eth0",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe",  # Teredo: at its end, inverted, 127.0.0.1
+        "2001:0:4136:e378:8000:63bf:5601:5601",  # the same of 169.254.169.254
+        "64:ff9b::7f00:1",
+        "2002:a9fe:a9fe::",
+    ],
+)
+def test_an_address_is_internal_however_it_is_wrapped(address: str) -> None:
+    """What a name resolves to may be of any of these forms, a zone behind it included."""
+    assert is_internal(address)
+
+
+def test_a_location_after_two_slashes_is_another_host() -> None:
+    """It is led there without the credential, and is no path on the registry."""
+    with pytest.raises(RegistryUntrusted, match=r"leads to 127\.0\.0\.1"):
+        client(Leading()).upload("//127.0.0.1/up/1", BLOB, [b"bytes"])
 
 
 @pytest.mark.parametrize(

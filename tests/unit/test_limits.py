@@ -16,6 +16,7 @@ import pytest
 
 from dev import images
 from promotion import configuration, messages
+from promotion.deadline import Deadline
 from promotion.delivery import Message
 from promotion.errors import (
     BadConfiguration,
@@ -35,6 +36,7 @@ from promotion.registry.transport import Transport
 from tests.unit.attached import refer
 from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.shop import Shop, codes, kinds
+from tests.unit.slow import SlowServer, dripping
 
 ROOT = Path(__file__).parent.parent.parent
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
@@ -252,6 +254,14 @@ def test_beyond_a_limit_that_is_lifted_an_image_goes_on(
     assert shop.stage("extended-test").resolve("1.0") == image.digest
 
 
+def test_what_says_that_it_is_too_long_is_not_waited_for(transport: Transport) -> None:
+    """The length that is stated is enough to refuse it, however slowly the rest would come."""
+    with SlowServer(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")) as server:
+        deadline = Deadline.after(20)
+        with pytest.raises(BeyondLimit):
+            RepositoryClient(Repository(server.host, "shop"), transport, deadline).manifest("1.0")
+
+
 def tags(transport: Transport, *answers: Answer) -> list[str]:
     """The tags that a registry with these answers lists."""
     with ScriptedServer(*answers) as server:
@@ -278,11 +288,13 @@ def test_the_pages_of_a_list_are_weighed_together(
 def test_a_page_of_too_many_names_is_not_taken_apart(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are counted by the commas between them, before there is an object for each."""
+    """They are counted by the commas between them, before there is an object for each; and all."""
     monkeypatch.setattr(client, "MOST_TAGS", 3)
     assert tags(transport, page("a", "b", "c")) == ["a", "b", "c"]
     with pytest.raises(BeyondLimit, match="more than 3"):
         tags(transport, Answer(200, b'{"tags": [,,,,'))
+    with pytest.raises(BeyondLimit, match="more than 3"):
+        tags(transport, page("a", "b", following="?2"), page("c", "d"))
 
 
 def test_a_tag_in_a_list_is_as_long_as_a_tag_may_be(transport: Transport) -> None:

@@ -76,6 +76,17 @@ def test_a_readable_line_has_everything_too(
     assert rest[-1] == "ValueError: wrong"
 
 
+def test_a_line_for_people_holds_nothing_that_a_terminal_obeys(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it quotes may be a registry's words."""
+    log.configure(log.ReadableFormatter(), "INFO")
+    logger.warning("refused: %s", "\x1b[2J\r\u202egone", extra={"image": "\x1b[1m"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert "refused: " in line
+
+
 def test_the_scope_ends(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     """A line that is logged after the event carries nothing of it."""
     log.configure(log.ReadableFormatter(), "INFO")

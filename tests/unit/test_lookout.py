@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from dev import images
 from dev.stack import three_stages
 from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
 from promotion.errors import (
     BadMessage,
+    NotFound,
     PublishFailed,
     RegistryUnavailable,
-    UnsupportedContent,
 )
 from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.attested import Evidence
@@ -30,13 +31,14 @@ from promotion.publisher import RecordedTopic
 from promotion.registry import client
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Digest, Reference, Repository
+from promotion.registry.reference import Digest, Reference, Repository, digest_of
 from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
 from tests.unit.attached import refer
-from tests.unit.attesting import flood
+from tests.unit.attesting import attach, bundle, flood
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
+from tests.unit.test_evidence_ignored import remove
 
 SIGNALS = "projects/p/subscriptions/signals"
 INCIDENT = Incident(
@@ -226,6 +228,23 @@ def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> 
     assert shop.stage("extended-test").resolve("1.0") == digest
 
 
+def test_an_image_that_cannot_be_judged_holds_up_no_other(shop: Shop, look: Look) -> None:
+    """All others of its stage are looked at, though they come after it, and then it is told."""
+    place = Repository(shop.near.host, "shop/fast-feedback/api")
+    unreadable = RepositoryClient(place, shop.transport)
+    lost = bundle(b"{}")
+    attach(unreadable, images.push_image(unreadable, [b"tested"], tag="1.0"), lost)
+    remove(unreadable, f"blobs/{digest_of(lost)}")
+    digest = shop.push().digest
+    text = shop.promotion_yaml
+    shop.written = text.replace("[functional]", "[functional, nft]")
+    shop.handle(shop.result(digest))
+    shop.written = text
+    with pytest.raises(NotFound):
+        look().evaluate(Evaluate(SIGNALS, PUBLISHED))
+    assert shop.stage("extended-test").resolve("1.0") == digest
+
+
 def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) -> None:
     """If the gate that the image has passed asks for none: the event names how far it has come."""
     gate = "suites: [functional]"
@@ -290,24 +309,6 @@ def test_an_incident_is_closed_where_it_was_opened(
     look().incident(CLOSED)
     states = {alert.said.is_open for alert in shop.evidence("fast-feedback", older).alerts}
     assert states == {True, False}
-
-
-def test_an_image_that_cannot_be_judged_does_not_hold_up_those_after_it(
-    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where they are looked at one after another, too: what failed is told in the end."""
-    images = [shop.push(content=tag.encode(), tag=tag).digest for tag in ("1.0", "1.1")]
-    seen: list[Digest] = []
-
-    def fail(_: Promoter, image: Reference, digest: Digest, *__: object) -> None:
-        seen.append(digest)
-        if image.tag == "1.0":
-            raise UnsupportedContent("an odd one")
-
-    monkeypatch.setattr(Promoter, "look_again", fail)
-    with pytest.raises(UnsupportedContent):
-        look().evaluate(Evaluate(SIGNALS, PUBLISHED))
-    assert seen == images
 
 
 def test_an_incident_of_no_image_takes_no_promotion_back(shop: Shop, look: Look) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dev.stack import ROOT
 
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-audit.txt")
+LOCKS = sorted(file.name for file in ROOT.glob("requirements*.txt"))
 
 
 def threats() -> list[str]:

@@ -181,18 +181,18 @@ FORGED_MESSAGES = [
 ]
 
 
-def state(site: Site) -> tuple[set[tuple[str, str]], object]:
-    """The verdict, and what has come of it."""
-    return site.world.findings(), site.world.in_prod()
+def state(site: Site) -> tuple[set[tuple[str, str]], object, object]:
+    """The verdict, what has come of it, and what it could rest on."""
+    return site.world.findings(), site.world.in_prod(), site.world.stated()
 
 
 @pytest.mark.parametrize(("kind", "way"), FORGED_MESSAGES)
 def test_a_forged_message_changes_no_verdict(site: Sites, kind: str, way: str) -> None:
-    """Nor does it lead to a promotion of an image that is ready for one."""
+    """Nor is it stated, or lead to a promotion of an image that is ready for one."""
     here = site(f"forged {kind}", kind)
-    before = here.world.before
+    before = (here.world.before, None, here.world.stated())
     MESSAGE_WAYS[way](here, MESSAGES[kind])
-    assert state(here) == (before, None)
+    assert state(here) == before
 
 
 @pytest.mark.parametrize("kind", MESSAGES)

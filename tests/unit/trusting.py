@@ -267,6 +267,13 @@ class World:
         assert known == fresh
         return known
 
+    def stated(self) -> frozenset[Digest]:
+        """All that is stated of the image in its stage, and of the stage, and counts."""
+        control = self.repository(f"{self.place.stage_repository}/{control_log.NAME}")
+        of_image = store().read(self.image.digest, [self.repository(self.place.repository)])
+        of_stage = control_log.read(control, store())
+        return frozenset(each.basis.statement for each in of_image.beside(of_stage).attested)
+
     def in_prod(self) -> Digest | None:
         """What the version names in prod."""
         return self.repository(replace(self.place, stage="prod").repository).resolve(VERSION)
