@@ -87,10 +87,13 @@ class Lookout:
 
         Raises:
             BadMessage: It did not come through the subscription for signals, or is about an image
-                of no stage.
+                of no stage or a pipeline that is not there.
             Retryable: Something failed on the way.
         """
         self._admit(request.subscription)
+        names = [pipeline.name for pipeline in self._pipelines.pipelines]
+        if request.pipeline not in ("", *names):
+            raise BadMessage(f"There is no pipeline {request.pipeline!r}, but {', '.join(names)}")
         with attempting(self._seconds) as deadline:
             if request.image and request.digest:
                 self._promoter.look_again(request.image, request.digest, request.published_at)

@@ -1,4 +1,4 @@
-"""Where events go: a Pub/Sub topic, the log where no topic is configured, a list in tests."""
+"""Where events go: a Pub/Sub topic, or the log where no topic is configured."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PubSubTopic:
                 than anything that Pub/Sub takes.
         """
         from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
         from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
         try:
@@ -66,6 +66,11 @@ class PubSubTopic:
                 return str(future.result(timeout=_PUBLISH_SECONDS))
         except MessageTooLargeError as error:
             raise PublishFailed(f"Could not publish to {self.name}: {error}") from error
+        except DefaultCredentialsError as error:
+            raise PublishFailed(
+                f"Could not publish to {self.name}: there are no credentials; run"
+                " `gcloud auth application-default login`"
+            ) from error
         except (GoogleAPIError, GoogleAuthError, TimeoutError) as error:
             raise PublishFailed(
                 f"Could not publish to {self.name}: {error or 'no answer'}; check that the topic"
@@ -84,21 +89,6 @@ class LoggedTopic:
         content = {"attributes": event.attributes, "data": _readable(event.data)}
         _logger.info("event %s", json.dumps(content, ensure_ascii=False))
         return ""
-
-
-class RecordedTopic:
-    """Keeps events in a list, for tests."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def prepare(self) -> None:
-        """Nothing to do."""
-
-    def publish(self, event: Event) -> str:
-        """Keep an event."""
-        self.events.append(event)
-        return str(len(self.events))
 
 
 def topic(name: str) -> Topic:

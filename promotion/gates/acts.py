@@ -77,7 +77,7 @@ def by_hand(
         message = f"{act.said.author} promotes it to {to_stage}: {act.said.reason}"
         yield Finding(Decision.PROMOTE, "promoted-by-hand", message, basis=(act.basis,))
     else:
-        message = f"nothing leaves {image.stage.name} by itself: promote it to {to_stage}"
+        message = f"nothing leaves {image.stage.name} by itself: a person advances it to {to_stage}"
         yield Finding(Decision.WAIT, "needs-promote", message)
 
 

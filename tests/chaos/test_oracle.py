@@ -21,7 +21,6 @@ from promotion import configuration, messages
 from promotion.delivery import Message as Delivered
 from promotion.evidence.store import EvidenceStore
 from promotion.messages import TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
@@ -31,6 +30,7 @@ from tests.chaos.oracle import Oracle, Seen
 from tests.chaos.reader import Reader
 from tests.chaos.stock import VERSION, Message, Placed, Promoted, PutAside, Stock
 from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD
+from tests.topics import RecordedTopic
 from tests.unit.attached import delete
 from tests.unit.promoting import evidence_store, promoter
 

@@ -15,8 +15,8 @@ from promotion.errors import Retryable
 from promotion.events import Event
 from promotion.messages import Outcome, TestResult
 from promotion.promoter import Promoter
-from promotion.publisher import RecordedTopic
 from promotion.registry.reference import Digest, Reference
+from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 
 PATIENCE = 60.0

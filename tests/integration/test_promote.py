@@ -22,13 +22,13 @@ from dev.stack import ROOT, signed, three_stages
 from promotion.evidence.by_hand import PREDICATE_TYPE
 from promotion.evidence.store import EvidenceStore
 from promotion.messages import Outcome, TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signing import TrustAll, Unsigned
 from tests.integration.busybox import Busybox, raw_manifest
 from tests.integration.token_service import TokenService, User
+from tests.topics import RecordedTopic
 from tests.unit.promoting import now, promoter
 
 PROMOTION = (sys.executable, "-m", "promotion")

@@ -19,10 +19,10 @@ from promotion import configuration, control_log, publisher
 from promotion.evidence.act import Act
 from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.store import EvidenceStore
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.promoting import evidence_store
 
 WHY: dict[str, Any] = {"reason": "looked at it"}

@@ -22,11 +22,11 @@ from promotion.evidence.statement import PAYLOAD_TYPE
 from promotion.evidence.suite_run import SuiteRun
 from promotion.messages import Outcome, TestResult
 from promotion.pipeline import Promotion
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Reference, Repository
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.attesting import KEY, STRANGER, attach, bundle, key_files, store
 from tests.unit.promoting import promoter
 

@@ -22,7 +22,7 @@ from dev.anonymous import anonymous_transport
 from dev.registry import EmbeddedRegistry
 from dev.stack import ROOT
 from promotion import identity, publisher
-from promotion.publisher import RecordedTopic
+from tests.topics import RecordedTopic
 from tests.unit.google_tokens import AUDIENCE, certificates
 from tests.unit.scripted import ScriptedServer
 from tests.unit.trusting import LONG_AGO, RESULTS, SIGNALS, VERSION, WORDS, Place, World

@@ -16,11 +16,11 @@ from promotion.errors import PublishFailed
 from promotion.events import Event
 from promotion.evidence.attested import Evidence
 from promotion.messages import Outcome, TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.promoting import evidence_store, promoter
 
 PUBLISHED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -12,10 +12,10 @@ from dev.registry import EmbeddedRegistry
 from promotion import cli, publisher
 from promotion.errors import PublishFailed
 from promotion.events import Event
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.scripted import Answer, ScriptedServer
 
 TOPIC = "projects/p/topics/shop-results"

@@ -16,8 +16,8 @@ from promotion.delivery import Message
 from promotion.errors import PublishFailed
 from promotion.events import Event
 from promotion.messages import parse
-from promotion.publisher import RecordedTopic
 from promotion.signals import Evaluate
+from tests.topics import RecordedTopic
 from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.shop import PUBLISHED, Shop
 

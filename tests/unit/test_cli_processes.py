@@ -252,3 +252,12 @@ def test_an_interrupt_in_the_middle_of_a_blob_gives_the_cursor_back(
     assert shown.rstrip().endswith(b"promotion: interrupted")
     assert shown.rfind(HIDDEN) < shown.rfind(SHOWN_AGAIN)
     assert b"Traceback" not in shown
+
+
+def test_a_topic_without_credentials_says_where_to_get_them(tmp_path: Path) -> None:
+    """And nothing of rights, which nobody has looked at."""
+    request = ["evaluate", "--all", "--topic", "projects/acme/topics/signals"]
+    ended = processes.piped(request, tmp_path, NO_GCE_CHECK="true")
+    assert ended.returncode == 1
+    assert "there are no credentials; run `gcloud auth application-default login`" in ended.stderr
+    assert "roles/" not in ended.stderr

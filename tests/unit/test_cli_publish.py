@@ -15,9 +15,9 @@ from promotion.delivery import Message
 from promotion.events import Event
 from promotion.messages import TestResult
 from promotion.policy import Policy, PolicyKeeper
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Repository
+from tests.topics import RecordedTopic
 from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.shop import PUBLISHED, Shop
 

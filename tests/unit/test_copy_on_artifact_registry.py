@@ -15,7 +15,6 @@ from dev.artifact_registry import Answers, ArtifactRegistry
 from promotion.errors import AccessDenied, RegistryUnavailable
 from promotion.events import DENIED, PROMOTED, Event
 from promotion.messages import Outcome, TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.client import RepositoryClient, between
 from promotion.registry.connections import Connections
@@ -25,6 +24,7 @@ from promotion.registry.manifest import Blob, Manifest, successors
 from promotion.registry.reference import Reference, Repository
 from promotion.registry.report import Copied, Way
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 
 DEV = "acme-dev/shop/fast-feedback/shop"

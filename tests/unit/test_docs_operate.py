@@ -13,10 +13,10 @@ from dev import images
 from dev.registry import EmbeddedRegistry
 from operate.deployment import Outputs
 from promotion.messages import Outcome, TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Reference
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.forging import SignedShop
 from tests.unit.operating import ROOT
 from tests.unit.promoting import promoter

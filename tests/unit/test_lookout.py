@@ -27,13 +27,13 @@ from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
 from promotion.messages import Deployed
 from promotion.promoter import Promoter
-from promotion.publisher import RecordedTopic
 from promotion.registry import client
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest, Reference, Repository, digest_of
 from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
+from tests.topics import RecordedTopic
 from tests.unit.attached import refer
 from tests.unit.attesting import attach, bundle, flood
 from tests.unit.promoting import NoNetwork, evidence_store, promoter
@@ -211,10 +211,22 @@ def test_each_image_that_waits_gets_a_message_of_its_own(shop: Shop, look: Look)
 
 def test_a_pipeline_can_be_looked_at_by_itself(shop: Shop, look: Look) -> None:
     """Schedules may differ."""
-    again = RecordedTopic()
+    head, pipelines = shop.promotion_yaml.split("pipelines:\n")
+    stages, signals = pipelines.split("signals:")
+    other = stages.replace("shop:", "other:").replace("/shop", "/other")
     shop.push()
+    shop.written = f"{head}pipelines:\n{stages}{other}signals:{signals}"
+    again = RecordedTopic()
     look(again).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="other"))
     assert again.events == []
+    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="shop"))
+    assert len(again.events) == 1
+
+
+def test_a_request_for_a_pipeline_that_is_not_there_is_put_aside(look: Look) -> None:
+    """Nothing would come of it, and whoever has sent it would not know."""
+    with pytest.raises(BadMessage, match="There is no pipeline 'shpo', but shop"):
+        look().evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="shpo"))
 
 
 def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> None:

@@ -25,10 +25,10 @@ from dev.stack import ROOT, signed, three_stages
 from promotion import publisher
 from promotion.errors import PublishFailed
 from promotion.events import DENIED, PROMOTED, Event
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.attesting import KEY, STRANGER
 from tests.unit.scripted import Answer, ScriptedServer
 

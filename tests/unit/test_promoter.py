@@ -16,11 +16,11 @@ from dev.registry import EmbeddedRegistry
 from promotion.errors import BadMessage, NotFound, RegistryUnavailable
 from promotion.events import DENIED, PROMOTED, Event
 from promotion.messages import Outcome, TestResult
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Reference, Repository, parse_digest
 from promotion.registry.transport import Transport
+from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 from tests.unit.shop import PUBLISHED, WRITES, Shop, codes, kinds, lost_and_repeated
 

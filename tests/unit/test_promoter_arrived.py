@@ -16,12 +16,12 @@ from promotion.events import DENIED, PROMOTED, REVOKED, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.messages import Outcome
-from promotion.publisher import RecordedTopic
 from promotion.registry import client
 from promotion.registry import copy as engine
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Reference
 from promotion.registry.report import Copied
+from tests.topics import RecordedTopic
 from tests.unit.attached import refer
 from tests.unit.attesting import flood
 from tests.unit.promoting import evidence_store, promoter

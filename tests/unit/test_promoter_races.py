@@ -17,10 +17,10 @@ from promotion.evidence.attested import Evidence
 from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from promotion.registry.reference import Digest
+from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from promotion import publisher
-from promotion.publisher import RecordedTopic
+from tests.topics import RecordedTopic
 from tests.unit.promote_by_hand.desk import Desk
 from tests.unit.shop import Shop
 

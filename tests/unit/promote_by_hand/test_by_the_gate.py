@@ -9,9 +9,9 @@ from promotion.errors import AccessDenied, PublishFailed
 from promotion.events import PROMOTED, Event
 from promotion.evidence.store import EvidenceStore
 from promotion.messages import Outcome
-from promotion.publisher import RecordedTopic
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Repository
+from tests.topics import RecordedTopic
 from tests.unit.promote_by_hand.desk import TOPIC, Desk, finding_codes
 from tests.unit.shop import Shop, kinds
 
