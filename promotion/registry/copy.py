@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from enum import Enum
 from functools import partial
+from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from typing import Any, Protocol
 
@@ -124,6 +125,7 @@ class _Walk:
         self._order = Order()
         self._passed_by: set[Digest] = set()
         self._pending: dict[Future[Any], Callable[[Any], None]] = {}
+        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._look_ups: set[Future[Any]] = set()
         self._written: list[Writing] = []
         self._unlisted: dict[Digest, list[Manifest]] = {}
@@ -163,18 +165,27 @@ class _Walk:
     # Requests run beside the walk, which takes up what comes of them one after another.
 
     def _begin(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        self._pending[parallel.start(task)] = then
+        self._take_up(parallel.start(task), then)
+
+    def _take_up(self, future: Future[Any], then: Callable[[Any], None]) -> None:
+        """Have the walk go on with what comes of something that is under way."""
+        if future not in self._pending:
+            future.add_done_callback(self._done.put)
+        self._pending[future] = then
 
     def _until_nothing_is_pending(self) -> None:
         while self._pending:
-            left = min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX)
-            done, _ = wait(self._pending, left, return_when=FIRST_COMPLETED)
-            if not done:
-                # A blob may still be waiting for its turn to travel.
-                raise self._pace.out_of_time()
-            for future in done:
-                then = self._pending.pop(future)
-                then(future.result())
+            future = self._next_done()
+            then = self._pending.pop(future)
+            then(future.result())
+
+    def _next_done(self) -> Future[Any]:
+        # Told by each of them: to look at all that is pending would cost the more, the more it is.
+        try:
+            return self._done.get(timeout=min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX))
+        except Empty:
+            # A blob may still be waiting for its turn to travel.
+            raise self._pace.out_of_time() from None
 
     def _abandon(self) -> None:
         """After an error: what has not begun is dropped, what has begun ends at once."""
@@ -205,7 +216,7 @@ class _Walk:
 
     def _brought(self, outcome: BlobReport | Sending) -> None:
         if isinstance(outcome, Sending):
-            self._pending[parallel.start_stream(outcome)] = self._brought
+            self._take_up(parallel.start_stream(outcome), self._brought)
             return
         self._reports.append(outcome)
         self._arrive(Vertex(Kind.BLOB, outcome.digest))
@@ -225,7 +236,7 @@ class _Walk:
 
     def _await_look_up(self, look_up: Future[Any], then: Callable[[Any], None]) -> None:
         self._look_ups.add(look_up)
-        self._pending[look_up] = then
+        self._take_up(look_up, then)
 
     def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         if found and subject in self._passed_by:
