@@ -193,6 +193,25 @@ def test_an_endless_redirect_ends(transport: Transport) -> None:
         assert len(server.asked) == 6
 
 
+def test_where_no_range_is_given_a_blob_is_read_again(transport: Transport) -> None:
+    """A server that cannot go on from a byte is asked once more, for all, and that byte is met."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(416), Answer(200, b"bytes")) as server:
+        with client(server, transport).blob(blob, 2) as pieces:
+            assert b"".join(pieces) == b"tes"
+        assert [asked.headers.get("Range") for asked in server.asked] == ["bytes=2-", None]
+
+
+def test_a_blob_that_is_refused_as_a_range_is_not_asked_for_for_ever(transport: Transport) -> None:
+    """Where not even the whole is given, that is the end."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(416)) as server:
+        with pytest.raises(RegistryRefused, match="answered 416"):
+            with client(server, transport).blob(blob, 2):
+                pass
+        assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
     "location", ["/v2/up/1", "/v2/up/1?state=a%2Fb&x=", "http://{host}/v2/up/1"]
 )
