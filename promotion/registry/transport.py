@@ -199,7 +199,7 @@ class Transport:
         except HTTPError as error:
             raise no_answer(request, error) from error
         if answer.status in request.accept:
-            limit.succeeded()
+            limit.answered()
             return answer
         if answer.status in _DENIALS and elsewhere:
             _hand_back(answer, request.deadline)
@@ -207,7 +207,10 @@ class Transport:
         with reading(answer, request.deadline):
             refused = refusal(request.host, request.attempted, answer, shown)
         _hand_back(answer, request.deadline)
-        if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
+        if not isinstance(refused, RegistryUnavailable):
+            # That something is not there, or not allowed, is work for a host like any other answer.
+            limit.answered()
+        elif answer.status in _THROTTLING:
             limit.throttled(began, refused.retry_after or 0.0)
         raise refused
 
