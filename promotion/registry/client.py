@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from promotion.deadline import NEVER, Deadline, current, keeping
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
@@ -208,7 +208,7 @@ class RepositoryClient:
             if answer.status != _NO_SUCH_RANGE:
                 yield _pieces(answer, onwards, start if answer.status == 200 else 0)
                 return
-        # Not every server behind one name takes ranges: what is behind is read again, and skipped.
+        # Not every server behind one name takes ranges: what was read comes again, and is skipped.
         whole = self._reading(blob)
         with self.transport.stream(whole, tries) as answer:
             yield _pieces(answer, whole, start)
@@ -397,12 +397,13 @@ def _with_digest(location: str, digest: Digest, attempted: str) -> str:
     """Where an upload is closed: its location, with the digest of what was sent."""
     try:
         parts = urlsplit(location)
-        query = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError as error:
         raise RegistryUnavailable(
             f"Could not {attempted}: the upload is at {location!r:.200}, which is no URL"
         ) from error
-    return parts._replace(query=urlencode([*query, ("digest", digest)])).geturl()
+    # What stands there already may be signed, so it is left as it is.
+    query = "&".join(filter(None, (parts.query, urlencode({"digest": digest}))))
+    return parts._replace(query=query).geturl()
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) -> Iterator[bytes]:

@@ -232,6 +232,18 @@ def test_an_upload_goes_where_the_registry_says(location: str, transport: Transp
         assert query.startswith("state=a%2Fb&x=&digest=" if "?" in location else "digest=sha256")
 
 
+@pytest.mark.parametrize(
+    "state", ["_state=%FF%FE~a+b%20c", "flag&x=1", "sig=a:b/c,d;e", "x=1&&y=2"]
+)
+def test_what_an_upload_s_location_says_is_not_rewritten(state: str, transport: Transport) -> None:
+    """A registry may have signed it, and need not write it as anybody else would."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(201)) as server:
+        client(server, transport).upload(f"/v2/up/1?{state}", blob, [b"bytes"])
+        digest = blob.digest.replace(":", "%3A")
+        assert server.asked[0].path == f"/v2/up/1?{state}&digest={digest}"
+
+
 def listed(*tags: str) -> bytes:
     """A page of tags."""
     return json.dumps({"name": "shop", "tags": tags}).encode()
