@@ -164,8 +164,13 @@ class _Walk:
 
     # Requests run beside the walk, which takes up what comes of them one after another.
 
-    def _begin(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        self._take_up(parallel.start(task), then)
+    def _ask_source(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Begin a request to the source."""
+        self._take_up(parallel.start(task, self._source.repository.host), then)
+
+    def _ask_destination(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Begin a request to the destination."""
+        self._take_up(parallel.start(task, self._destination.repository.host), then)
 
     def _take_up(self, future: Future[Any], then: Callable[[Any], None]) -> None:
         """Have the walk go on with what comes of something that is under way."""
@@ -206,10 +211,10 @@ class _Walk:
         points_to = successors(manifest)
         for blob in points_to.blobs:
             if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
-                self._begin(partial(self._bring, blob), self._brought)
+                self._ask_destination(partial(self._bring, blob), self._brought)
         children = [child for child in points_to.manifests if self._meet(child, manifest.digest)]
         for child in children:
-            self._begin(partial(self._source.manifest, child), self._fetched)
+            self._ask_source(partial(self._source.manifest, child), self._fetched)
         # Afterwards, since the image need not wait for most of that.
         for child in children:
             self._look_up(child)
@@ -241,7 +246,7 @@ class _Walk:
     def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         if found and subject in self._passed_by:
             there = partial(list_referrers, self._destination, subject)
-            self._begin(there, partial(self._compared, subject, found))
+            self._ask_destination(there, partial(self._compared, subject, found))
         else:
             self._bring_referrers(subject, found)
 
@@ -251,7 +256,7 @@ class _Walk:
             self._begin_to_write(self._order.release(Vertex(Kind.MANIFEST, digest)))
             if self._meet(digest, subject):
                 find = partial(self._source.find, digest)
-                self._begin(find, partial(self._fetched_referrer, subject, digest))
+                self._ask_source(find, partial(self._fetched_referrer, subject, digest))
                 self._look_up(digest)
 
     def _fetched_referrer(self, subject: Digest, digest: Digest, manifest: Manifest | None) -> None:
@@ -267,7 +272,7 @@ class _Walk:
     def _found_tag(self, subject: Digest, tag: str, manifest: Manifest | None) -> None:
         if manifest:
             resolve = partial(self._destination.resolve, tag)
-            self._begin(resolve, partial(self._resolved_tag, subject, tag, manifest))
+            self._ask_destination(resolve, partial(self._resolved_tag, subject, tag, manifest))
 
     def _resolved_tag(
         self, subject: Digest, tag: str, manifest: Manifest, present: Digest | None
@@ -293,7 +298,9 @@ class _Walk:
         if self._meet(digest, above):
             self._is_there(digest)
             if is_index:
-                self._begin(partial(self._destination.find, digest), self._pass_by_children)
+                self._ask_destination(
+                    partial(self._destination.find, digest), self._pass_by_children
+                )
 
     def _pass_by_manifest(self, manifest: Manifest) -> None:
         self._is_there(manifest.digest)
@@ -331,7 +338,9 @@ class _Walk:
 
     def _begin_to_write(self, ready: Sequence[Writing]) -> None:
         for writing in ready:
-            self._begin(partial(_put, self._destination, writing), partial(self._wrote, writing))
+            self._ask_destination(
+                partial(_put, self._destination, writing), partial(self._wrote, writing)
+            )
 
     def _wrote(self, writing: Writing, put: _Put) -> None:
         if put is _Put.KEPT:
@@ -345,7 +354,7 @@ class _Walk:
     def _list(self, subject: Digest, manifests: Sequence[Manifest]) -> None:
         descriptors = [described(manifest) for manifest in manifests]
         task = partial(keep_listed, self._destination, subject, descriptors)
-        self._begin(task, lambda _: None)
+        self._ask_destination(task, lambda _: None)
 
     def _check_nothing_waits(self) -> None:
         """A manifest that only a stale list names may be needed: what is not whole gets no tag."""
