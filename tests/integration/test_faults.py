@@ -173,7 +173,7 @@ def test_a_source_that_takes_no_ranges_is_read_from_its_beginning(course: Course
     """Of several servers behind one name, the one that is asked to go on may know no ranges."""
     large = max(successors(course.image).blobs, key=lambda blob: blob.size)
     path = f"/blobs/{large.digest}"
-    course.near.inject(Rule(BreakDownload(after=1_000_000), method="GET", path=path))
+    course.near.inject(Rule(CutShort(after=1_000_000), method="GET", path=path))
     course.near.inject(Rule(Answer(416), method="GET", path=path, first=2))
     copied = course.copy()
     course.assert_whole()
