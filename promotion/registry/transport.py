@@ -350,7 +350,7 @@ def _refused(request: Request, answered: _Answered) -> PromotionError:
         if answer.status in _DENIALS and elsewhere:
             return _denied_elsewhere(request, answer.status, elsewhere)
         with reading(answer, request.deadline):
-            return refusal(request.host, request.attempted, answer, shown)
+            return refusal(elsewhere or request.host, request.attempted, answer, shown)
     finally:
         _hand_back(answer, request.deadline)
 

@@ -171,6 +171,18 @@ def test_a_download_that_is_denied_is_not_the_registry_s_denial(status: int) -> 
     transport.close()
 
 
+@pytest.mark.parametrize("status", [404, 410, 500])
+def test_a_download_that_fails_is_laid_to_whoever_failed(status: int, transport: Transport) -> None:
+    """What a storage service answers is not said of the registry that leads there."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(status)) as store:
+        location = {"Location": f"http://{store.host}/downloads/1"}
+        with ScriptedServer(Answer(307, b"", location)) as server:
+            text = f"{server.host}/.*: {store.host} answered {status}"
+            with pytest.raises(PromotionError, match=text), client(server, transport).blob(blob):
+                pass
+
+
 def test_an_upload_that_is_denied_elsewhere_is_not_the_registry_s_denial() -> None:
     """The same holds for an upload that a registry wants to have somewhere else."""
     challenge = {"WWW-Authenticate": 'Bearer realm="http://127.0.0.1:1/token"'}
