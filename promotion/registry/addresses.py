@@ -22,8 +22,8 @@ _METADATA = frozenset(
 # Set aside for one machine or one site: RFC 6761, RFC 6762, RFC 8375, and ICANN for `internal`.
 _LOCAL_SUFFIXES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 _THIS_NETWORK = 8  # The bits of 0.0.0.0/8, by which Linux too means this machine.
-_NAT64 = IPv6Network("64:ff9b::/96")
-_COMPATIBLE = IPv6Network("::/96")
+# Version 6 with one of version 4 in the last bits: two prefixes of NAT64, one of SIIT, and ::/96.
+_WRAPPING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
 
 _Address = IPv4Address | IPv6Address
 
@@ -97,6 +97,5 @@ def _meant(text: str) -> list[_Address]:
 
 
 def _in_last_bits(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64 or address in _COMPATIBLE:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+    wraps = any(address in network for network in _WRAPPING)
+    return IPv4Address(int(address) & 0xFFFFFFFF) if wraps else None

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from promotion.deadline import NEVER, Deadline, current, keeping
 from promotion.errors import ContentMismatch, NotFound, RegistryUnavailable, UnsupportedContent
@@ -36,6 +36,8 @@ _ACCEPT_MANIFESTS = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
 _PIECE = 256 * 1024
 _FOUND_OR_NOT = frozenset({200, 404})
 _WRITTEN = frozenset({200, 201})
+_READ = frozenset({200, 206})
+_NO_SUCH_RANGE = 416
 # Registries without the referrers API know neither the path nor, some of them, a digest there.
 _REFERRERS_OR_NO_API = frozenset({200, 400, 404, 405})
 # Past these a list is a registry's fault or an attack: it ends in an error, and is never cut.
@@ -201,16 +203,15 @@ class RepositoryClient:
             NotFound: The repository does not have it.
             RegistryUnavailable: The registry broke off; raised while the pieces are read.
         """
-        request = self._request(
-            "GET",
-            f"blobs/{blob.digest}",
-            f"read the blob {self._named(blob.digest)}",
-            headers={"Range": f"bytes={start}-"} if start else {},
-            accept=frozenset({206, 200}),
-        )
-        with self.transport.stream(request, tries) as answer:
-            skipped = start if answer.status == 200 else 0
-            yield _pieces(answer, request, skipped)
+        onwards = self._reading(blob, start)
+        with self.transport.stream(onwards, tries) as answer:
+            if answer.status != _NO_SUCH_RANGE:
+                yield _pieces(answer, onwards, start if answer.status == 200 else 0)
+                return
+        # Not every server behind one name takes ranges: what was read comes again, and is skipped.
+        whole = self._reading(blob)
+        with self.transport.stream(whole, tries) as answer:
+            yield _pieces(answer, whole, start)
 
     def mount(self, blob: Blob, source: Repository | None) -> str | None:
         """Link a blob of another repository of the same registry into this one.
@@ -297,6 +298,15 @@ class RepositoryClient:
             except (RegistryUnavailable, NotFound, ContentMismatch) as error:
                 with keeping(self.deadline):
                     tries.failed(error)
+
+    def _reading(self, blob: Blob, start: int = 0) -> Request:
+        return self._request(
+            "GET",
+            f"blobs/{blob.digest}",
+            f"read the blob {self._named(blob.digest)}",
+            headers={"Range": f"bytes={start}-"} if start else {},
+            accept=_READ | {_NO_SUCH_RANGE} if start else _READ,
+        )
 
     def _open_upload(self, blob: Blob, query: dict[str, str]) -> str | None:
         answer = self._ask(
@@ -387,12 +397,13 @@ def _with_digest(location: str, digest: Digest, attempted: str) -> str:
     """Where an upload is closed: its location, with the digest of what was sent."""
     try:
         parts = urlsplit(location)
-        query = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError as error:
         raise RegistryUnavailable(
             f"Could not {attempted}: the upload is at {location!r:.200}, which is no URL"
         ) from error
-    return parts._replace(query=urlencode([*query, ("digest", digest)])).geturl()
+    # What stands there already may be signed, so it is left as it is.
+    query = "&".join(filter(None, (parts.query, urlencode({"digest": digest}))))
+    return parts._replace(query=query).geturl()
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse, request: Request, skipped: int) -> Iterator[bytes]:

@@ -216,11 +216,27 @@ def read(answer: urllib3.BaseHTTPResponse, most: int, deadline: Deadline) -> byt
     from urllib3.exceptions import TimeoutError as TimedOut
 
     with reading(answer, deadline):
-        content = answer.read(most)
+        content = read_at_most(answer, most)
     # Where no length is stated, an answer that was cut looks as if it had ended.
     if deadline.left <= 0:
         raise TimedOut("there was no time left to read it")
     return content
+
+
+def read_at_most(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """So many bytes of an answer, or all of it.
+
+    They are read as they come: of a chunk whose size is negative, http.client's ``read`` would take
+    all that follows, however much that is.
+
+    Raises:
+        urllib3.exceptions.HTTPError: It breaks off.
+    """
+    content = bytearray()
+    while len(content) < most and (part := answer.read1(most - len(content))):
+        content += part
+    del content[most:]
+    return bytes(content)
 
 
 def read_piece(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
@@ -233,7 +249,7 @@ def read_piece(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """
     parts: list[bytes] = []
     until = time.monotonic() + _MOMENT_SECONDS
-    while most and (part := answer.read1(most)):
+    while most > 0 and (part := answer.read1(most)):
         parts.append(part)
         most -= len(part)
         if time.monotonic() >= until:

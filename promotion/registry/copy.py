@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from enum import Enum
 from functools import partial
+from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from typing import Any, Protocol
 
@@ -124,6 +125,7 @@ class _Walk:
         self._order = Order()
         self._passed_by: set[Digest] = set()
         self._pending: dict[Future[Any], Callable[[Any], None]] = {}
+        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._look_ups: set[Future[Any]] = set()
         self._written: list[Writing] = []
         self._unlisted: dict[Digest, list[Manifest]] = {}
@@ -162,19 +164,33 @@ class _Walk:
 
     # Requests run beside the walk, which takes up what comes of them one after another.
 
-    def _begin(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        self._pending[parallel.start(task)] = then
+    def _ask_source(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Begin a request to the source."""
+        self._take_up(parallel.start(task, self._source.repository.host), then)
+
+    def _ask_destination(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Begin a request to the destination."""
+        self._take_up(parallel.start(task, self._destination.repository.host), then)
+
+    def _take_up(self, future: Future[Any], then: Callable[[Any], None]) -> None:
+        """Have the walk go on with what comes of something that is under way."""
+        if future not in self._pending:
+            future.add_done_callback(self._done.put)
+        self._pending[future] = then
 
     def _until_nothing_is_pending(self) -> None:
         while self._pending:
-            left = min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX)
-            done, _ = wait(self._pending, left, return_when=FIRST_COMPLETED)
-            if not done:
-                # A blob may still be waiting for its turn to travel.
-                raise self._pace.out_of_time()
-            for future in done:
-                then = self._pending.pop(future)
-                then(future.result())
+            future = self._next_done()
+            then = self._pending.pop(future)
+            then(future.result())
+
+    def _next_done(self) -> Future[Any]:
+        # Told by each of them: to look at all that is pending would cost the more, the more it is.
+        try:
+            return self._done.get(timeout=min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX))
+        except Empty:
+            # A blob may still be waiting for its turn to travel.
+            raise self._pace.out_of_time() from None
 
     def _abandon(self) -> None:
         """After an error: what has not begun is dropped, what has begun ends at once."""
@@ -195,17 +211,17 @@ class _Walk:
         points_to = successors(manifest)
         for blob in points_to.blobs:
             if self._order.meet(Vertex(Kind.BLOB, blob.digest)):
-                self._begin(partial(self._bring, blob), self._brought)
+                self._ask_destination(partial(self._bring, blob), self._brought)
         children = [child for child in points_to.manifests if self._meet(child, manifest.digest)]
         for child in children:
-            self._begin(partial(self._source.manifest, child), self._fetched)
+            self._ask_source(partial(self._source.manifest, child), self._fetched)
         # Afterwards, since the image need not wait for most of that.
         for child in children:
             self._look_up(child)
 
     def _brought(self, outcome: BlobReport | Sending) -> None:
         if isinstance(outcome, Sending):
-            self._pending[parallel.start_stream(outcome)] = self._brought
+            self._take_up(parallel.start_stream(outcome), self._brought)
             return
         self._reports.append(outcome)
         self._arrive(Vertex(Kind.BLOB, outcome.digest))
@@ -225,12 +241,12 @@ class _Walk:
 
     def _await_look_up(self, look_up: Future[Any], then: Callable[[Any], None]) -> None:
         self._look_ups.add(look_up)
-        self._pending[look_up] = then
+        self._take_up(look_up, then)
 
     def _found_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         if found and subject in self._passed_by:
             there = partial(list_referrers, self._destination, subject)
-            self._begin(there, partial(self._compared, subject, found))
+            self._ask_destination(there, partial(self._compared, subject, found))
         else:
             self._bring_referrers(subject, found)
 
@@ -240,7 +256,7 @@ class _Walk:
             self._begin_to_write(self._order.release(Vertex(Kind.MANIFEST, digest)))
             if self._meet(digest, subject):
                 find = partial(self._source.find, digest)
-                self._begin(find, partial(self._fetched_referrer, subject, digest))
+                self._ask_source(find, partial(self._fetched_referrer, subject, digest))
                 self._look_up(digest)
 
     def _fetched_referrer(self, subject: Digest, digest: Digest, manifest: Manifest | None) -> None:
@@ -256,7 +272,7 @@ class _Walk:
     def _found_tag(self, subject: Digest, tag: str, manifest: Manifest | None) -> None:
         if manifest:
             resolve = partial(self._destination.resolve, tag)
-            self._begin(resolve, partial(self._resolved_tag, subject, tag, manifest))
+            self._ask_destination(resolve, partial(self._resolved_tag, subject, tag, manifest))
 
     def _resolved_tag(
         self, subject: Digest, tag: str, manifest: Manifest, present: Digest | None
@@ -282,7 +298,9 @@ class _Walk:
         if self._meet(digest, above):
             self._is_there(digest)
             if is_index:
-                self._begin(partial(self._destination.find, digest), self._pass_by_children)
+                self._ask_destination(
+                    partial(self._destination.find, digest), self._pass_by_children
+                )
 
     def _pass_by_manifest(self, manifest: Manifest) -> None:
         self._is_there(manifest.digest)
@@ -320,7 +338,9 @@ class _Walk:
 
     def _begin_to_write(self, ready: Sequence[Writing]) -> None:
         for writing in ready:
-            self._begin(partial(_put, self._destination, writing), partial(self._wrote, writing))
+            self._ask_destination(
+                partial(_put, self._destination, writing), partial(self._wrote, writing)
+            )
 
     def _wrote(self, writing: Writing, put: _Put) -> None:
         if put is _Put.KEPT:
@@ -334,7 +354,7 @@ class _Walk:
     def _list(self, subject: Digest, manifests: Sequence[Manifest]) -> None:
         descriptors = [described(manifest) for manifest in manifests]
         task = partial(keep_listed, self._destination, subject, descriptors)
-        self._begin(task, lambda _: None)
+        self._ask_destination(task, lambda _: None)
 
     def _check_nothing_waits(self) -> None:
         """A manifest that only a stale list names may be needed: what is not whole gets no tag."""

@@ -1,7 +1,7 @@
 """How much a host gets at once, and when it is left alone.
 
 One limit for each host, shared by everything in the process: it shrinks by half when the host says
-that it is too much, grows by one after as many successes, and a pause that the host asks for holds
+that it is too much, grows by one after as many answers, and a pause that the host asks for holds
 for all. That does not hold back a host that answers, or refuses, in a moment: so after a refusal
 requests also begin no faster than it bears (rate.py), each at a moment of its own.
 
@@ -82,7 +82,7 @@ class HostLimit:
             with deadline.ending(self._look_again), self._terms_changed:
                 self._await_booked(booking, deadline)
 
-    def succeeded(self) -> None:
+    def answered(self) -> None:
         """The host has answered a request: a little more may be asked of it."""
         with self._changed:
             self._allowed = min(self._most, self._allowed + 1 / self._allowed)

@@ -15,7 +15,14 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
 from urllib3.util import make_headers
+from urllib3.util.connection import allowed_gai_family
 
 from promotion.deadline import current
 from promotion.errors import BadConfiguration, RegistryUntrusted
@@ -28,7 +35,7 @@ class _Interruptible(HTTPConnection):
     """A connection that is cut when the deadline passes: no wait on it goes on beyond.
 
     urllib3 holds what is sent to the time-out for connecting. Here that one is for silence, and
-    connecting has its own.
+    connecting, TLS included, has its own.
     """
 
     _used: socket.socket | None = None
@@ -38,15 +45,50 @@ class _Interruptible(HTTPConnection):
         return f"{self.host}:{self.port}"
 
     def connect(self) -> None:
-        silence = self.timeout
-        self.timeout = min(silence or _CONNECT_SECONDS, _CONNECT_SECONDS)
-        try:
-            with current().ending(self.cut):
-                super().connect()
-        finally:
-            self.timeout = silence
+        with current().ending(self.cut):
+            super().connect()
         if self.sock:
-            self.sock.settimeout(silence)
+            self.sock.settimeout(self.timeout)
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connected()
+        except UnicodeError as error:
+            raise LocationParseError(f"{self.host!r} is no host's name") from error
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out") from error
+        except OSError as error:
+            text = f"Failed to establish a new connection: {error}"
+            raise NewConnectionError(self, text) from error
+
+    def _connected(self) -> socket.socket:
+        """A connection to the first of the host's addresses that takes one while there is time.
+
+        urllib3 gives each of them the whole time-out, and a name may have any number of them.
+        """
+        failed = OSError("its name has no address")
+        name = self._dns_host.strip("[]")
+        found = socket.getaddrinfo(name, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            connecting = socket.socket(family, kind, protocol)
+            try:
+                self._connect(connecting, address)
+            except OSError as error:
+                connecting.close()
+                failed = error
+            else:
+                return connecting
+            if current().left <= 0:
+                break
+        raise failed
+
+    def _connect(self, connecting: socket.socket, address: Any) -> None:
+        for option in self.socket_options or ():
+            connecting.setsockopt(*option)
+        connecting.settimeout(min(_CONNECT_SECONDS, max(current().left, 0.001)))
+        connecting.connect(address)
 
     def request(self, *arguments: Any, **options: Any) -> None:
         with current().ending(self.cut):

@@ -88,12 +88,10 @@ class AllAttachments:
     def look_up(self, digest: Digest) -> Attached:
         """Begin to look up referrers and cosign's tags, all at once."""
         if digest not in self._begun:
+            start = partial(parallel.start_look_up, host=self._source.repository.host)
             self._begun[digest] = Attached(
-                parallel.start_look_up(partial(list_referrers, self._source, digest)),
-                {
-                    tag: parallel.start_look_up(partial(self._source.find, tag))
-                    for tag in cosign_tags(digest)
-                },
+                start(partial(list_referrers, self._source, digest)),
+                {tag: start(partial(self._source.find, tag)) for tag in cosign_tags(digest)},
             )
         return self._begun[digest]
 

@@ -16,6 +16,7 @@ from promotion.errors import (
     RegistryUnavailable,
 )
 from promotion.registry.concealed import concealed
+from promotion.registry.connections import read_at_most
 from promotion.registry.retry import retry_after
 
 if TYPE_CHECKING:
@@ -84,6 +85,6 @@ def _errors(answer: urllib3.BaseHTTPResponse) -> list[_Error]:
     from urllib3.exceptions import HTTPError
 
     try:
-        return typed.decode(answer.read(_LONGEST_EXPLANATION), _Errors).errors
+        return typed.decode(read_at_most(answer, _LONGEST_EXPLANATION), _Errors).errors
     except (ValueError, RecursionError, HTTPError):
         return []

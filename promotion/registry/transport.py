@@ -22,6 +22,7 @@ from promotion.errors import (
     AccessDenied,
     BeyondLimit,
     DeadlineExceeded,
+    PromotionError,
     RegistryUnavailable,
     RegistryUntrusted,
     Retryable,
@@ -195,19 +196,18 @@ class Transport:
         limit.await_start(request.deadline)
         began = time.monotonic()
         try:
-            answer, elsewhere, shown = self._authorised(request)
+            answered = self._authorised(request)
         except HTTPError as error:
             raise no_answer(request, error) from error
+        answer = answered.answer
         if answer.status in request.accept:
-            limit.succeeded()
+            limit.answered()
             return answer
-        if answer.status in _DENIALS and elsewhere:
-            _hand_back(answer, request.deadline)
-            raise _denied_elsewhere(request, answer.status, elsewhere)
-        with reading(answer, request.deadline):
-            refused = refusal(request.host, request.attempted, answer, shown)
-        _hand_back(answer, request.deadline)
-        if answer.status in _THROTTLING and isinstance(refused, RegistryUnavailable):
+        refused = _refused(request, answered)
+        if not isinstance(refused, RegistryUnavailable):
+            # That something is not there, or not allowed, is work for a host like any other answer.
+            limit.answered()
+        elif answer.status in _THROTTLING:
             limit.throttled(began, refused.retry_after or 0.0)
         raise refused
 
@@ -215,18 +215,14 @@ class Transport:
         """Send with what there is to show; after a 401, once more with something better."""
         header = self._authenticator.authorization(request.host, request.scopes)
         answered = self._follow(request, header)
-        answer = answered.answer
-        if answer.status != 401 or answered.elsewhere:
+        if answered.answer.status != 401 or answered.elsewhere:
             return answered
-        challenge = answer.headers.get("WWW-Authenticate", "")
-        try:
-            better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
-        except BaseException:
-            _hand_back(answer, request.deadline)
-            raise
+        challenge = answered.answer.headers.get("WWW-Authenticate", "")
+        # Its connection is given back first: who issues the tokens may be behind the same host.
+        refused = _refused(request, answered)
+        better = self._authenticator.renewed(request.host, request.scopes, challenge, header)
         if better is None or better == header:
-            return answered
-        _hand_back(answer, request.deadline)
+            raise refused
         if not request.repeatable:
             raise RegistryUnavailable(
                 f"Could not {request.attempted}: the access token ended on the way; there is a new"
@@ -345,6 +341,18 @@ def _out_of_time(request: Request) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"Could not {request.attempted} in the time that there was for this attempt"
     )
+
+
+def _refused(request: Request, answered: _Answered) -> PromotionError:
+    """What an answer means that is none to the request; it is read to its end."""
+    answer, elsewhere, shown = answered
+    try:
+        if answer.status in _DENIALS and elsewhere:
+            return _denied_elsewhere(request, answer.status, elsewhere)
+        with reading(answer, request.deadline):
+            return refusal(elsewhere or request.host, request.attempted, answer, shown)
+    finally:
+        _hand_back(answer, request.deadline)
 
 
 def _denied_elsewhere(request: Request, status: int, elsewhere: str) -> AccessDenied:

@@ -169,6 +169,19 @@ def test_a_source_that_breaks_off_is_resumed(course: Course) -> None:
     assert sum(blob.retries for blob in copied.blobs) >= 1
 
 
+def test_a_source_that_takes_no_ranges_is_read_from_its_beginning(course: Course) -> None:
+    """Of several servers behind one name, the one that is asked to go on may know no ranges."""
+    large = max(successors(course.image).blobs, key=lambda blob: blob.size)
+    path = f"/blobs/{large.digest}"
+    course.near.inject(Rule(CutShort(after=1_000_000), method="GET", path=path))
+    course.near.inject(Rule(Answer(416), method="GET", path=path, first=2))
+    copied = course.copy()
+    course.assert_whole()
+    assert [blob.retries for blob in copied.blobs if blob.digest == large.digest] == [1]
+    uploads = [each for each in course.far.exchanges() if each.method == "PUT"]
+    assert len(uploads) == len(copied.blobs) + 1
+
+
 def test_a_destination_that_breaks_off_gets_that_blob_anew(course: Course) -> None:
     """Each reset in the middle of an upload costs that blob another upload, and nothing else."""
     course.far.inject(Rule(BreakUpload(after=1_000_000), method="PUT", path="uploads", times=4))

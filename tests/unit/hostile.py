@@ -85,6 +85,31 @@ def endless_chunk_size(asked: BaseHTTPRequestHandler) -> None:
     _without_end(asked, iter(lambda: b"0" * _CHUNK, b""))
 
 
+def negative_chunk(asked: BaseHTTPRequestHandler) -> None:
+    """A chunk that is shorter than nothing."""
+    _begin(asked, Transfer_Encoding="chunked")
+    asked.wfile.write(b"-2\r\n{}\r\n0\r\n\r\n")
+    asked.close_connection = True
+
+
+def rest_as_a_chunk(asked: BaseHTTPRequestHandler) -> None:
+    """A chunk whose size stands for all that follows, where it is taken as it is: a gigabyte."""
+    _begin(asked, Transfer_Encoding="chunked")
+    asked.wfile.write(b"-1\r\n")
+    _without_end(asked, (b"[" * _CHUNK for _ in range(16 * 1024)))
+    asked.close_connection = True
+
+
+def refusal_as_a_chunk(asked: BaseHTTPRequestHandler) -> None:
+    """The same as the explanation of a refusal."""
+    asked.send_response(400)
+    asked.send_header("Transfer-Encoding", "chunked")
+    asked.end_headers()
+    asked.wfile.write(b"-1\r\n")
+    _without_end(asked, (b"[" * _CHUNK for _ in range(16 * 1024)))
+    asked.close_connection = True
+
+
 def endless_headers(asked: BaseHTTPRequestHandler) -> None:
     """Headers, and no body, for ever."""
     asked.wfile.write(b"HTTP/1.1 200 OK\r\n")
@@ -188,6 +213,9 @@ MALICE: tuple[Say, ...] = (
     endless_body,
     endless_chunks,
     endless_chunk_size,
+    negative_chunk,
+    rest_as_a_chunk,
+    refusal_as_a_chunk,
     endless_headers,
     endless_header,
     endless_status,

@@ -171,6 +171,18 @@ def test_a_download_that_is_denied_is_not_the_registry_s_denial(status: int) -> 
     transport.close()
 
 
+@pytest.mark.parametrize("status", [404, 410, 500])
+def test_a_download_that_fails_is_laid_to_whoever_failed(status: int, transport: Transport) -> None:
+    """What a storage service answers is not said of the registry that leads there."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(status)) as store:
+        location = {"Location": f"http://{store.host}/downloads/1"}
+        with ScriptedServer(Answer(307, b"", location)) as server:
+            text = f"{server.host}/.*: {store.host} answered {status}"
+            with pytest.raises(PromotionError, match=text), client(server, transport).blob(blob):
+                pass
+
+
 def test_an_upload_that_is_denied_elsewhere_is_not_the_registry_s_denial() -> None:
     """The same holds for an upload that a registry wants to have somewhere else."""
     challenge = {"WWW-Authenticate": 'Bearer realm="http://127.0.0.1:1/token"'}
@@ -193,6 +205,25 @@ def test_an_endless_redirect_ends(transport: Transport) -> None:
         assert len(server.asked) == 6
 
 
+def test_where_no_range_is_given_a_blob_is_read_again(transport: Transport) -> None:
+    """A server that cannot go on from a byte is asked once more, for all, and that byte is met."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(416), Answer(200, b"bytes")) as server:
+        with client(server, transport).blob(blob, 2) as pieces:
+            assert b"".join(pieces) == b"tes"
+        assert [asked.headers.get("Range") for asked in server.asked] == ["bytes=2-", None]
+
+
+def test_a_blob_that_is_refused_as_a_range_is_not_asked_for_for_ever(transport: Transport) -> None:
+    """Where not even the whole is given, that is the end."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(416)) as server:
+        with pytest.raises(RegistryRefused, match="answered 416"):
+            with client(server, transport).blob(blob, 2):
+                pass
+        assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
     "location", ["/v2/up/1", "/v2/up/1?state=a%2Fb&x=", "http://{host}/v2/up/1"]
 )
@@ -211,6 +242,18 @@ def test_an_upload_goes_where_the_registry_says(location: str, transport: Transp
         path, _, query = sent.path.partition("?")
         assert path == "/v2/up/1"
         assert query.startswith("state=a%2Fb&x=&digest=" if "?" in location else "digest=sha256")
+
+
+@pytest.mark.parametrize(
+    "state", ["_state=%FF%FE~a+b%20c", "flag&x=1", "sig=a:b/c,d;e", "x=1&&y=2"]
+)
+def test_what_an_upload_s_location_says_is_not_rewritten(state: str, transport: Transport) -> None:
+    """A registry may have signed it, and need not write it as anybody else would."""
+    blob = Blob(digest_of(b"bytes"), 5)
+    with ScriptedServer(Answer(201)) as server:
+        client(server, transport).upload(f"/v2/up/1?{state}", blob, [b"bytes"])
+        digest = blob.digest.replace(":", "%3A")
+        assert server.asked[0].path == f"/v2/up/1?{state}&digest={digest}"
 
 
 def listed(*tags: str) -> bytes:

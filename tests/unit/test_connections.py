@@ -1,4 +1,4 @@
-"""Connections: proxies with a password, and peers that pause."""
+"""Connections: proxies with a password, peers that pause, and how few of them are enough."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from promotion.deadline import Deadline
 from promotion.errors import BadConfiguration, RegistryUnavailable
+from promotion.registry import connections as connections_module
 from promotion.registry import pools
+from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.client import RepositoryClient
 from promotion.registry.connections import Connections
+from promotion.registry.credentials import Anonymous
 from promotion.registry.manifest import Blob
 from promotion.registry.reference import Repository, digest_of
 from promotion.registry.transport import Transport
@@ -113,6 +117,24 @@ def test_a_destination_may_pause(monkeypatch: pytest.MonkeyPatch, transport: Tra
         repository = RepositoryClient(Repository(server.host, "shop"), transport)
         blob = Blob(digest_of(b"not looked at"), size)
         repository.upload("/upload", blob, (bytes(1024 * 1024) for _ in range(16)))
+
+
+def test_a_token_may_be_asked_for_over_the_connection_that_wanted_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many requests are refused together, none keeps the token endpoint's way occupied."""
+    monkeypatch.setattr(connections_module, "_CONNECTIONS_PER_HOST", 1)
+    connections = Connections()
+    transport = Transport(RegistryAuthenticator(Anonymous(), connections.fetch), connections)
+    with ScriptedServer() as server:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token"'}
+        refused = Answer(401, b'{"errors": []}', challenge)
+        server.answers = [refused, Answer(200, b'{"token": "issued"}'), Answer(404)]
+        repository = Repository(server.host, "shop")
+        shop = RepositoryClient(repository, transport, Deadline.after(10))
+        assert shop.find("1.0") is None
+        assert server.asked[-1].headers["Authorization"] == "Bearer issued"
+    transport.close()
 
 
 class GivenBack:

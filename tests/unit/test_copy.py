@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -22,11 +25,14 @@ from promotion.errors import (
 )
 from promotion.registry.client import RepositoryClient
 from promotion.registry.copy import copy
-from promotion.registry.manifest import Blob, Manifest, successors
-from promotion.registry.reference import Repository, digest_of
-from promotion.registry.report import Copied, Way
+from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest, successors
+from promotion.registry.pace import Pace
+from promotion.registry.reference import Digest, Repository, digest_of
+from promotion.registry.referrers import NoAttachments
+from promotion.registry.report import BlobReport, Copied, Watcher, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
+from tests.unit import wire
 
 SHARED = b"a layer that several images share" * 1000
 
@@ -265,3 +271,55 @@ def test_a_registry_that_is_gone_is_worth_another_try(tmp_path: Path, transport:
     assert isinstance(raised.value, Retryable)
     assert raised.value.__cause__ is not None
     assert f"({registry.host}: Failed to establish a new connection" in str(raised.value)
+
+
+class TakenUp:
+    """A report that says when the walk looks at it."""
+
+    def __init__(self, digest: Digest, then: Callable[[], None]) -> None:
+        self._digest = digest
+        self._then = then
+
+    @property
+    def digest(self) -> Digest:
+        """Of the blob."""
+        self._then()
+        return self._digest
+
+
+class OneByOne:
+    """Brings blobs one after another, each when the walk has taken up the last."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Semaphore()
+
+    def __call__(
+        self,
+        blob: Blob,
+        *,
+        source: RepositoryClient,  # noqa: ARG002 - the protocol's parameters
+        destination: RepositoryClient,  # noqa: ARG002
+        pace: Pace,  # noqa: ARG002
+        watcher: Watcher,  # noqa: ARG002
+    ) -> BlobReport:
+        """Claim that it is there."""
+        self._turn.acquire()
+        return cast("BlobReport", TakenUp(blob.digest, self._turn.release))
+
+
+def seconds_of_walk(layers: int, source: RepositoryClient, destination: RepositoryClient) -> float:
+    """How long the walk itself works on an image of so many layers."""
+    content = wire.image(*(b"%d" % number for number in range(layers)))
+    image = Manifest(OCI_MANIFEST, digest_of(content), content)
+    began = time.thread_time()
+    copied = copy(image, source, destination, NoAttachments(), bring=OneByOne())
+    assert len(copied.blobs) == layers + 1
+    return time.thread_time() - began
+
+
+def test_a_large_image_costs_no_more_by_the_layer(
+    source: RepositoryClient, beside: RepositoryClient
+) -> None:
+    """What takes up one blob after another looks at each of them once, and not at all that wait."""
+    few = seconds_of_walk(200, source, beside)
+    assert seconds_of_walk(3200, source, beside) < 64 * few

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -101,6 +102,28 @@ def test_a_destination_that_takes_nothing_ends_at_the_deadline(transport: Transp
         pieces = (bytes(1 << 20) for _ in range(1024))
         with pytest.raises(DeadlineExceeded):
             repository.upload("/upload", BLOB, pieces)
+
+
+def test_addresses_that_take_no_connection_end_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, transport: Transport
+) -> None:
+    """However many a name has, all of them together have no more time than one."""
+    with ExitStack() as held:
+        full = held.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+        found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found * 40)
+        deadline = Deadline.after(SOON)
+        repository = Repository(f"localhost:{port}", "shop")
+        with pytest.raises(DeadlineExceeded):
+            RepositoryClient(repository, transport, deadline).manifest("1.0")
+        assert deadline.left > -10 * SOON
 
 
 def test_a_request_under_way_is_cancelled(transport: Transport) -> None:

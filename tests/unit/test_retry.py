@@ -256,14 +256,26 @@ def test_pauses_grow_to_a_limit_and_differ() -> None:
 
 
 def test_a_host_that_refuses_gets_less_at_once() -> None:
-    """The limit halves with each round of refusals, and grows back with successes."""
+    """The limit halves with each round of refusals, and grows back with answers."""
     limit = HostLimit("registry", 16)
     for expected in (8, 4, 2, 1, 1):
         limit.throttled(time.monotonic(), 0)
         assert limit.allowed == expected
     for _ in range(200):
-        limit.succeeded()
+        limit.answered()
     assert limit.allowed == 16
+
+
+@pytest.mark.usefixtures("waits")
+def test_what_is_not_there_is_an_answer_too(transport: Transport) -> None:
+    """Most of what is looked up is not there: a host that says so bears what it is asked."""
+    with ScriptedServer(*[Answer(429)] * 4, Answer(404)) as server:
+        repository = client(server, transport)
+        assert repository.find("sha256-0.sig") is None
+        least = transport.limit(server.host).allowed
+        for _ in range(least):
+            repository.find("sha256-0.sig")
+        assert transport.limit(server.host).allowed == least + 1
 
 
 def test_a_host_that_refuses_gets_fewer_streams() -> None:
@@ -274,7 +286,7 @@ def test_a_host_that_refuses_gets_fewer_streams() -> None:
         limit.throttled(time.monotonic(), 0)
         assert limit.streams == expected
     for _ in range(2000):
-        limit.succeeded()
+        limit.answered()
     assert limit.streams == 16
 
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -22,15 +22,16 @@ from promotion.registry.blobs import Sending, bring
 from promotion.registry.client import RepositoryClient
 from promotion.registry.copy import copy
 from promotion.registry.limits import HostLimit
-from promotion.registry.manifest import Blob
+from promotion.registry.lines import Lines
+from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest
 from promotion.registry.pace import Pace
-from promotion.registry.parallel import Streams
 from promotion.registry.reference import Repository, digest_of
-from promotion.registry.referrers import AllAttachments
+from promotion.registry.referrers import AllAttachments, NoAttachments
 from promotion.registry.rehearsal import rehearse
-from promotion.registry.report import BlobReport, Unwatched, Way
+from promotion.registry.report import BlobReport, Unwatched, Watcher, Way
 from promotion.registry.retry import Tries
 from promotion.registry.transport import Transport
+from tests.unit import wire
 from tests.unit.clock import Clock
 from tests.unit.scripted import Answer, ScriptedServer
 from tests.unit.slow import SlowServer
@@ -54,9 +55,14 @@ class Held:
         assert self.arrive.wait(10)
 
 
-def started(streams: Streams, *held: Held) -> list[Future[None]]:
+def lines(most: int) -> Lines[HostLimit]:
+    """Lines of streams, of which so many travel at once."""
+    return Lines(most, lambda limit: limit.streams, "stream")
+
+
+def started(streams: Lines[HostLimit], *held: Held) -> list[Future[None]]:
     """Start them in this order."""
-    return [streams.start(each) for each in held]
+    return [streams.start(each, each.limits) for each in held]
 
 
 def ended(futures: list[Future[None]], *held: Held) -> None:
@@ -77,7 +83,7 @@ def throttled(host: str, streams: int) -> HostLimit:
 
 def test_a_host_that_throttles_gets_fewer_streams() -> None:
     """The second waits for the first, and holds up no stream of another host."""
-    streams = Streams(2)
+    streams = lines(2)
     busy, free = throttled("busy", 16), HostLimit("free", 16, 16)
     first, second, other = Held(busy, free), Held(free, busy), Held(free)
     futures = started(streams, first, second, other)
@@ -94,7 +100,7 @@ def test_a_host_that_throttles_gets_fewer_streams() -> None:
 
 def test_streams_begin_in_their_order() -> None:
     """Of all that may, the one that came first."""
-    streams = Streams(1)
+    streams = lines(1)
     limit = HostLimit("host", 16, 16)
     first, second, third = Held(limit), Held(limit), Held(limit)
     futures = started(streams, first, second, third)
@@ -123,7 +129,7 @@ class Counted(Held):
 def test_streams_that_wait_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image of very many blobs takes no time from other copies for those that wait."""
     monkeypatch.setattr(Counted, "looks", 0)
-    streams = Streams(1)
+    streams = lines(1)
     limit = HostLimit("host", 16, 16)
     first, *others = many = [Counted(limit) for _ in range(200)]
     futures = started(streams, *many)
@@ -135,7 +141,7 @@ def test_streams_that_wait_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_stream_that_is_cancelled_before_it_begins_takes_no_turn() -> None:
     """It is dropped, and the next one has its turn."""
-    streams = Streams(1)
+    streams = lines(1)
     limit = HostLimit("host", 16, 16)
     first, second, third = Held(limit), Held(limit), Held(limit)
     futures = started(streams, first, second, third)
@@ -373,3 +379,45 @@ def test_a_copy_that_is_interrupted_does_not_wait_for_its_streams(
 
     with pytest.raises(KeyboardInterrupt):
         copy(image, scripted(source, pieces), destination)
+
+
+class Standing:
+    """A way to bring blobs that gets no answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.began = threading.Semaphore(0)
+        self.answer = threading.Event()
+
+    def __call__(
+        self,
+        blob: Blob,
+        *,
+        source: RepositoryClient,  # noqa: ARG002 - the protocol's parameters
+        destination: RepositoryClient,  # noqa: ARG002
+        pace: Pace,  # noqa: ARG002
+        watcher: Watcher,  # noqa: ARG002
+    ) -> BlobReport:
+        """Wait for the answer."""
+        self.began.release()
+        assert self.answer.wait(20)
+        return BlobReport(blob.digest, blob.size, Way.MOUNTED)
+
+
+def test_a_registry_that_stands_still_holds_up_no_other(
+    source: RepositoryClient, destination: RepositoryClient, transport: Transport
+) -> None:
+    """However much is wanted of one that does not answer, copies elsewhere go on meanwhile."""
+    stuck = RepositoryClient(Repository("stuck.example", "shop"), transport)
+    content = wire.image(*(b"%d" % number for number in range(2 * parallel.REQUESTS)))
+    image = Manifest(OCI_MANIFEST, digest_of(content), content)
+    standing = Standing()
+    with ThreadPoolExecutor(1) as beside:
+        copying = beside.submit(copy, image, stuck, stuck, NoAttachments(), bring=standing)
+        try:
+            for _ in range(parallel.REQUESTS):
+                assert standing.began.acquire(timeout=10)
+            other = images.push_image(source, [CONTENT])
+            assert copy(other, source, destination.until(Deadline.after(5))).blobs
+        finally:
+            standing.answer.set()
+        assert len(copying.result(10).blobs) == 2 * parallel.REQUESTS + 1
