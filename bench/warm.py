@@ -46,7 +46,7 @@ def promote(pair: Pair, transport: Transport) -> None:
     reader, writer = between(source.repository, destination.repository, transport, transport)
     with AllAttachments(reader) as attachments:
         attachments.look_up(source.digest)
-        standing = parallel.start(partial(writer.resolve, destination.tag))
+        standing = parallel.start(partial(writer.resolve, destination.tag), writer.repository.host)
         image = reader.manifest(source.digest)
         if standing.result() != image.digest:
             copy(image, reader, writer, attachments)

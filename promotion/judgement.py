@@ -248,7 +248,9 @@ def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
     Raises:
         Retryable: A registry failed.
     """
-    subject = parallel.start(partial(case.source.find, case.promotion.digest))
+    subject = parallel.start(
+        partial(case.source.find, case.promotion.digest), case.source.repository.host
+    )
     standing, evidence, known = _asked(case, store)
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, subject.result())
@@ -271,9 +273,10 @@ def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: dateti
 def _asked(case: Case, store: EvidenceStore) -> tuple[Standing, Evidence, Evidence]:
     """How the version stands, what is stated of the image, and that with what is of its stage."""
     version = case.promotion.version
-    versions = parallel.start(partial(_versions, case))
-    at_destination = parallel.start(partial(case.destination.resolve, version))
-    at_source = parallel.start(partial(case.source.resolve, version))
+    here, there = case.source.repository.host, case.destination.repository.host
+    versions = parallel.start(partial(_versions, case), there)
+    at_destination = parallel.start(partial(case.destination.resolve, version), there)
+    at_source = parallel.start(partial(case.source.resolve, version), here)
     evidence, known = _stated(case, store)
     standing = Standing(at_source.result(), at_destination.result(), versions.result())
     return standing, evidence, known

@@ -159,7 +159,8 @@ def _with_digests(
     """What was found, with what each tag names; a tag that is gone by now does not wait."""
     asked = {
         image: parallel.start(
-            partial(RepositoryClient(image.repository, transport, deadline).resolve, image.tag)
+            partial(RepositoryClient(image.repository, transport, deadline).resolve, image.tag),
+            image.repository.host,
         )
         for image, digest in found
         if digest is None

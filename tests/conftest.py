@@ -10,8 +10,15 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.services import MissingPart, Service, docker_registry, pubsub_emulator
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("without a clock")
 
 
 @pytest.fixture(scope="session")

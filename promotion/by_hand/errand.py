@@ -67,7 +67,8 @@ class Errand:
             TagTaken: Its tag names something else at the destination.
             Retryable: A registry failed.
         """
-        there = parallel.start(partial(self.destination.resolve, self.target.tag))
+        resolve = partial(self.destination.resolve, self.target.tag)
+        there = parallel.start(resolve, self.destination.repository.host)
         try:
             image = self.source.find(self.origin.tag)
         finally:

@@ -128,7 +128,8 @@ def _compare(
 
     from promotion.registry import parallel
 
-    there = parallel.start(partial(writer.resolve, destination.tag or str(destination.digest)))
+    resolve = partial(writer.resolve, destination.tag or str(destination.digest))
+    there = parallel.start(resolve, writer.repository.host)
     try:
         image = reader.manifest(source.digest or source.tag)
     finally:

@@ -234,7 +234,9 @@ def _found(errands: Sequence[Errand], tell: Tell) -> list[Found]:
     from promotion.errors import PromotionError, Several
     from promotion.registry import parallel
 
-    writable = [parallel.start(errand.validate) for errand in errands]
+    writable = [
+        parallel.start(errand.validate, errand.destination.repository.host) for errand in errands
+    ]
     found, wrong = [], []
     for errand, validated in zip(errands, writable, strict=True):
         try:

@@ -73,7 +73,10 @@ class EvidenceStore:
         Raises:
             Retryable: A repository cannot be read.
         """
-        listings = [parallel.start(partial(self._listed, each, digest)) for each in repositories]
+        listings = [
+            parallel.start(partial(self._listed, each, digest), each.repository.host)
+            for each in repositories
+        ]
         found: list[Read] = []
         overflow = False
         for repository, listing in zip(repositories, listings, strict=True):
@@ -205,7 +208,8 @@ class EvidenceStore:
             return name
         digest = self._own_tags.get((repository.repository, name)) or name
         known = self._known.get((subject, digest))
-        return known or parallel.start(partial(self._fetch, repository, subject, name))
+        fetch = partial(self._fetch, repository, subject, name)
+        return known or parallel.start(fetch, repository.repository.host)
 
     def _fetch(self, repository: RepositoryClient, subject: Digest, name: str) -> Read | None:
         """What is kept under a digest or a tag; None if it has gone since it was listed."""
@@ -308,7 +312,7 @@ def _found(repositories: Sequence[RepositoryClient], bundle: Blob) -> bytes:
 
 def _put_blobs(repository: RepositoryClient, bundle: bytes, known: Evidence) -> None:
     """Have the parts of an attestation in a repository of which so much is known."""
-    putting = parallel.start(partial(repository.put_blob, bundle))
+    putting = parallel.start(partial(repository.put_blob, bundle), repository.repository.host)
     # Any other attestation there has the same empty config.
     if not (known.attested and repository.has_blob(digest_of(attestation.EMPTY))):
         repository.put_blob(attestation.EMPTY)

@@ -215,7 +215,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(TREES, max_size=4))
 def test_every_case_counts_once(parts: list[tuple[str, Tests]]) -> None:
     """However suites hold each other."""
@@ -223,7 +223,7 @@ def test_every_case_counts_once(parts: list[tuple[str, Tests]]) -> None:
     assert junit.read(report.encode()) == sum((tests for _, tests in parts), start=Tests())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.one_of(
         st.binary(),

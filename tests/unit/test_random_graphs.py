@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dev import images
@@ -182,7 +182,7 @@ def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registries]
     transport.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     graph=graphs, form=st.sampled_from([OCI, DOCKER]), from_api=st.booleans(), to_api=st.booleans()
 )
