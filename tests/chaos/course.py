@@ -66,12 +66,13 @@ class Course:
     @property
     def images(self) -> list[Placed]:
         """What the messages are about, if it is there."""
-        return [image for message in self.messages for image in images_of(message)]
+        found = [image for message in self.messages for image in images_of(message)]
+        return list({image.name: image for image in found}.values())
 
     def publish(self) -> None:
         """Publish the messages."""
         for message in self.messages:
-            self.world.pubsub.publish(RESULTS, message.content)
+            self.world.pubsub.publish(RESULTS, message.content, message.attributes)
 
     def allow(self, *fates: Fate) -> None:
         """Have these fates, too, be as good as those that the messages should have."""
@@ -86,9 +87,16 @@ class Course:
 
     def look(self) -> None:
         """Take what has come out of the topics, but for late repeats of earlier rounds' events."""
-        events = self.world.pubsub.pull(EVENTS, timeout=0)
-        self.seen.events += [each for each in events if _identity(each) not in self._told]
+        self.seen.events += self._new_events()
         self.seen.letters += self.world.pubsub.pull(DEAD_LETTERS, timeout=0)
+
+    def look_for_late_events(self) -> None:
+        """Take the events that have come since every message had had its effect."""
+        self.seen.late += self._new_events()
+
+    def _new_events(self) -> list[Received]:
+        events = self.world.pubsub.pull(EVENTS, timeout=0)
+        return [each for each in events if _identity(each) not in self._told]
 
     def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait until something has happened; False if it does not in time."""

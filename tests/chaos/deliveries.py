@@ -12,10 +12,13 @@ _SOON = 30.0
 
 
 def repeated(course: Course) -> None:
-    """Deliver each message 1 to 5 times, shuffled, to several functions at once."""
+    """Deliver each message 1 to 5 times, shuffled, to several functions at once; and again."""
     scene = course.world
     courier = Courier(scene.pubsub.project, scene.doorways, course.random)
     courier.deliver(course.messages)
+    course.look()
+    courier.deliver(course.messages)
+    course.look_for_late_events()
 
 
 def unpublished(course: Course) -> None:

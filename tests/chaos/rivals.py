@@ -11,7 +11,7 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
 from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Scenario
-from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Placed, Promoted
+from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Fate, Placed, Promoted
 from tests.unit.attached import delete
 
 _SOON = 30.0
@@ -22,51 +22,50 @@ def rivalry(course: Course) -> None:
     """Hold the promotion at some request, and let somebody else act before it goes on."""
     (image,) = course.images
     act = course.random.choice(ACTS)
-    fates = (
-        Promoted(image, tag_stays=False),
-        Denied(image, "tag-moved"),
-        Denied(image, "tag-conflict"),
-    )
-    course.messages = [replace(course.messages[0], fates=fates)]
     name = course.stock.prefix
     here = course.near if course.random.random() < 0.5 else course.far
     fault = Hold(name, done=course.random.random() < 0.5)
     here.inject(Rule(fault, first=course.random.randrange(1, _REQUESTS)))
     course.publish()
     course.until(lambda: any(each.fault for each in here.exchanges()) or course.is_settled(), _SOON)
-    act(course, image)
+    fates = act(course, image)
+    course.messages = [replace(each, fates=fates) for each in course.messages]
     course.injected += 1
     here.release(name)
 
 
-def move_source(course: Course, image: Placed) -> None:
+def move_source(course: Course, image: Placed) -> tuple[Fate, ...]:
     """The version names another image in its stage."""
     _set_rival(course, _source(course, image))
+    return Promoted(image), Denied(image, "tag-moved")
 
 
-def move_destination(course: Course, image: Placed) -> None:
+def move_destination(course: Course, image: Placed) -> tuple[Fate, ...]:
     """The version names another image in the next stage, before or after the promotion."""
-    _set_rival(course, _destination(course, image))
+    rival = _set_rival(course, _destination(course, image)).digest
+    return Promoted(image, (rival,)), Denied(image, "tag-conflict", rival)
 
 
-def delete_source(course: Course, image: Placed) -> None:
+def delete_source(course: Course, image: Placed) -> tuple[Fate, ...]:
     """The image goes away for a moment, and is pushed again."""
     source = _source(course, image)
     manifest = source.manifest(image.digest)
     delete(source, manifest)
     course.pause(0.2, 2.0)
     source.put_manifest(manifest, VERSION)
+    return (Promoted(image),)
 
 
-def delete_destination(course: Course, image: Placed) -> None:
+def delete_destination(course: Course, image: Placed) -> tuple[Fate, ...]:
     """What is there of the image in the next stage is deleted, if anything is."""
     destination = _destination(course, image)
     manifest = destination.find(image.digest)
     if manifest:
         delete(destination, manifest)
+    return (Promoted(image, (None,)),)
 
 
-ACTS: tuple[Callable[[Course, Placed], None], ...] = (
+ACTS: tuple[Callable[[Course, Placed], tuple[Fate, ...]], ...] = (
     move_source,
     move_destination,
     delete_source,
