@@ -63,6 +63,10 @@ class Course:
         """Before the registry of prod."""
         return self.world.parts.far.proxy
 
+    def proxy(self, stage: str) -> Proxy:
+        """Before the registry of a stage."""
+        return self.near if self.world.parts.hosts[stage] == self.near.host else self.far
+
     @property
     def images(self) -> list[Placed]:
         """What the messages are about, if it is there."""
@@ -159,6 +163,7 @@ class _Rounds:
         course = self._arranged(number)
         self._reader.watch(course.images)
         acknowledged = self._scene.deliveries(200)
+        delivered, slammed = self._scene.deliveries(), self._scene.gate.slammed
         try:
             self._scenario.faults(course)
         finally:
@@ -167,6 +172,9 @@ class _Rounds:
             self.violations.append(f"round {number}: not settled after {PATIENCE:g} s")
         course.look()
         found = self._oracle.violations(course.messages, course.seen)
+        if self._scene.gate.slammed == slammed and not self._arrangement.forgotten:
+            # What is published again where Pub/Sub did not confirm it needs no further delivery.
+            found += course.seen.beyond(self._scene.deliveries() - delivered)
         self._reader.watch([])
         self.violations += [f"round {number}: {each}" for each in found]
         self.messages += len(course.messages)

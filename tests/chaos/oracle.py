@@ -44,6 +44,13 @@ class Seen:
         """The events about an image."""
         return [each for each in self.events if each.attributes.get("image") == image.name]
 
+    def beyond(self, deliveries: int) -> list[str]:
+        """What is wrong after so many deliveries, each of which tells of one thing at most."""
+        told = len(self.events) + len(self.late) + len(self.letters)
+        if told <= deliveries:
+            return []
+        return [f"{told} events and dead letters upon {deliveries} deliveries"]
+
     def about(self, message: Message) -> bool:
         """Whether anything is known of what has become of a message."""
         letters = any(each.data == message.content for each in self.letters)
@@ -157,6 +164,9 @@ class Oracle:
         records = [each.said for each in evidence.records if each.said.to_stage == image.to_stage]
         if not records:
             yield f"{place.repository}: no record of the promotion"
+        for record in records:
+            if len(record.evidence) < len(image.suites):
+                yield f"{place.repository}: a record that rests upon {record.evidence} alone"
         for digest in {digest for record in records for digest in record.evidence}:
             if not place.has_manifest(digest):
                 yield f"{place.repository} lacks {digest}, upon which the image was promoted"

@@ -64,9 +64,12 @@ class Reader:
         self._images = images
 
     def _run(self) -> None:
-        while not self._over.wait(_PAUSE):
-            for image in self._images:
-                self.violations += self.look(image)
+        try:
+            while not self._over.wait(_PAUSE):
+                for image in self._images:
+                    self.violations += self.look(image)
+        except Exception as error:  # nobody must believe that it went on looking
+            self.violations.append(f"the reader failed: {error!r}")
 
     def look(self, image: Placed) -> list[str]:
         """Look once, and say what is missing of an image that has its tag."""

@@ -15,23 +15,33 @@ from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Fate, Placed, Promote
 from tests.unit.attached import delete
 
 _SOON = 30.0
-_REQUESTS = 60
+# What a promotion asks of one registry; and which of its questions about a version, of which there
+# is one at the source and about four at the destination.
+_REQUESTS, _ABOUT_VERSION = 60, (1, 1, 1, 2, 3, 4)
 
 
 def rivalry(course: Course) -> None:
     """Hold the promotion at some request, and let somebody else act before it goes on."""
     (image,) = course.images
     act = course.random.choice(ACTS)
-    name = course.stock.prefix
-    here = course.near if course.random.random() < 0.5 else course.far
-    fault = Hold(name, done=course.random.random() < 0.5)
-    here.inject(Rule(fault, first=course.random.randrange(1, _REQUESTS)))
+    here = course.proxy(course.random.choice((image.stage, image.to_stage)))
+    here.inject(_moment(course, image))
     course.publish()
     course.until(lambda: any(each.fault for each in here.exchanges()) or course.is_settled(), _SOON)
     fates = act(course, image)
     course.messages = [replace(each, fates=fates) for each in course.messages]
     course.injected += 1
-    here.release(name)
+    here.release(course.stock.prefix)
+
+
+def _moment(course: Course, image: Placed) -> Rule:
+    """At which request it is held: at any, or where its version is looked up or set."""
+    random = course.random
+    fault = Hold(course.stock.prefix, done=random.random() < 0.5)
+    if random.random() < 0.5:
+        return Rule(fault, first=random.randrange(1, _REQUESTS))
+    version, first = f"/{image.name}/manifests/{VERSION}$", random.choice(_ABOUT_VERSION)
+    return Rule(fault, path=version, first=first, times=None)
 
 
 def move_source(course: Course, image: Placed) -> tuple[Fate, ...]:

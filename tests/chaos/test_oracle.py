@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -257,6 +258,28 @@ def test_a_dead_letter_as_it_should_be(ended: Ended) -> None:
     attributes = {**ended.message.attributes, **letter}
     ended.seen = Seen(letters=[Received(ended.message.content, attributes, "3")])
     assert ended.violations() == ""
+
+
+def test_what_is_told_more_often_than_it_was_delivered(ended: Ended) -> None:
+    """A delivery tells of one thing at most."""
+    assert ended.seen.beyond(1) == []
+    ended.repeat()
+    assert ended.seen.beyond(2) == []
+    assert ended.seen.beyond(1) == ["2 events and dead letters upon 1 deliveries"]
+
+
+def test_a_reader_that_fails(ended: Ended) -> None:
+    """It is not taken for one that has seen nothing wrong."""
+    asked = threading.Event()
+
+    def repositories(stage: str, name: str) -> RepositoryClient:
+        asked.set()
+        raise LookupError(f"{name} in {stage}")
+
+    with Reader(repositories, ended.store) as reader:
+        reader.watch([ended.image])
+        assert asked.wait(10)
+    assert "the reader failed" in reader.violations[0]
 
 
 def test_a_rival_may_have_moved_the_tag(ended: Ended) -> None:
