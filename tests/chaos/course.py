@@ -12,10 +12,11 @@ import urllib3
 from bench.proxy import Proxy
 from dev.pubsub import PubSubError, Received
 from dev.stack import DEAD_LETTERS, EVENTS, RESULTS
+from promotion.events import PROMOTED
 from tests.chaos.oracle import Oracle, Seen, images_of
 from tests.chaos.reader import Reader
 from tests.chaos.scenario import Outcome, Scale, Scenario
-from tests.chaos.stock import Fate, Placed, Stock
+from tests.chaos.stock import VERSION, Fate, Placed, Stock
 from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
@@ -91,7 +92,9 @@ class Course:
 
     def look(self) -> None:
         """Take what has come out of the topics, but for late repeats of earlier rounds' events."""
-        self.seen.events += self._new_events()
+        events = self._new_events()
+        self.seen.events += events
+        self.seen.early += [each for each in events if not self._is_so(each)]
         self.seen.letters += self.world.pubsub.pull(DEAD_LETTERS, timeout=0)
 
     def look_for_late_events(self) -> None:
@@ -101,6 +104,12 @@ class Course:
     def _new_events(self) -> list[Received]:
         events = self.world.pubsub.pull(EVENTS, timeout=0)
         return [each for each in events if _identity(each) not in self._told]
+
+    def _is_so(self, event: Received) -> bool:
+        """Whether an image that is said to be promoted has its version in the next stage by now."""
+        told = event.attributes
+        place = self.world.parts.repository(told["to_stage"], told["image"])
+        return told["ce-type"] != PROMOTED or place.resolve(VERSION) is not None
 
     def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait until something has happened; False if it does not in time."""

@@ -22,7 +22,7 @@ def repeated(course: Course) -> None:
 
 
 def unpublished(course: Course) -> None:
-    """Have the first image's tag set, and then no event taken for a while."""
+    """Have the first image's tag set, then no event taken for a while; some functions die of it."""
     for proxy in (course.near, course.far):
         proxy.inject(Rule(Hold(_held(course), done=True), "PUT", f"/manifests/{VERSION}$"))
     course.publish()
@@ -31,6 +31,12 @@ def unpublished(course: Course) -> None:
     _release(course)
     # The function waits 30 seconds for Pub/Sub, and then leaves it to the next delivery.
     course.pause(*((31.0, 40.0) if course.scale.long else (1.0, 3.0)))
+    if course.random.random() < 0.5:
+        # What it still meant to publish goes with it.
+        (instance,) = course.world.instances
+        instance.kill()
+        instance.start()
+        course.injected += 1
     course.world.gate.open()
 
 

@@ -33,11 +33,13 @@ class Seen:
     """What has come out of the topics.
 
     Attributes:
+        early: Those of the events that came before the version was there that they tell of.
         late: Events that came when every message had had its effect, and was delivered again.
     """
 
     events: list[Received] = field(default_factory=list)
     letters: list[Received] = field(default_factory=list)
+    early: list[Received] = field(default_factory=list)
     late: list[Received] = field(default_factory=list)
 
     def of(self, image: Placed) -> list[Received]:
@@ -114,6 +116,7 @@ class Oracle:
         yield from _letters(message, seen)
         for image in images_of(message):
             yield from _events(image, seen.of(image))
+            yield from _hasty(image, seen.early, expected)
             yield from self._place(image, expected)
             if happened and not isinstance(happened[0], PutAside):
                 yield from self._stated(image, self._repositories(image.stage, image.name))
@@ -254,6 +257,13 @@ def _events(image: Placed, events: Sequence[Received]) -> Iterator[str]:
         attributes = {"pipeline": "shop", "version": VERSION, "verdict": verdict}
         yield from _untrue(image, event.attributes, {**stages, **attributes})
         yield from _untrue(image, json.loads(event.data), {**stages, **places})
+
+
+def _hasty(image: Placed, early: Sequence[Received], fates: Sequence[Fate]) -> Iterator[str]:
+    """What was told before it was so, unless somebody may have undone it meanwhile."""
+    names = {each.attributes.get("image") for each in early}
+    if image.name in names and not any(None in _names(fate) for fate in fates):
+        yield f"{image.name}: announced before it was there"
 
 
 def _untrue(image: Placed, told: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[str]:

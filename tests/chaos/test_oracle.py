@@ -180,6 +180,10 @@ SPOILT: dict[str, tuple[Callable[[Ended], None], str]] = {
         "an event with the destination",
     ),
     "other evidence": (lambda ended: ended.tell(evidence=[]), "no record of what an event tells"),
+    "an event too soon": (
+        lambda ended: ended.seen.early.extend(ended.seen.events),
+        "announced before it was there",
+    ),
     "an event too many": (
         lambda ended: ended.seen.late.extend(ended.seen.events),
         "announced again",
