@@ -69,6 +69,12 @@ class Course:
         return self.near if self.world.parts.hosts[stage] == self.near.host else self.far
 
     @property
+    def spoilt(self) -> int:
+        """How many exchanges with the registries have met a fault so far."""
+        exchanges = [*self.near.exchanges(), *self.far.exchanges()]
+        return sum(bool(each.fault) for each in exchanges)
+
+    @property
     def images(self) -> list[Placed]:
         """What the messages are about, if it is there."""
         found = [image for message in self.messages for image in images_of(message)]
@@ -187,7 +193,7 @@ class _Rounds:
         self._reader.watch([])
         self.violations += [f"round {number}: {each}" for each in found]
         self.messages += len(course.messages)
-        self.faults += course.injected + _spoilt(course)
+        self.faults += course.injected + course.spoilt
         self._told.update(map(_identity, course.seen.events))
         self._scene.parts.forget()
 
@@ -219,8 +225,3 @@ class _Rounds:
 
 def _identity(event: Received) -> tuple[str, bytes]:
     return event.attributes.get("ce-id", ""), event.data
-
-
-def _spoilt(course: Course) -> int:
-    exchanges = [*course.near.exchanges(), *course.far.exchanges()]
-    return sum(bool(each.fault) for each in exchanges)

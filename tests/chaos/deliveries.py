@@ -26,7 +26,7 @@ def unpublished(course: Course) -> None:
     for proxy in (course.near, course.far):
         proxy.inject(Rule(Hold(_held(course), done=True), "PUT", f"/manifests/{VERSION}$"))
     course.publish()
-    course.until(lambda: _is_held(course), _SOON)
+    course.until(lambda: course.spoilt > 0, _SOON)
     course.world.gate.shut()
     _release(course)
     # The function waits 30 seconds for Pub/Sub, and then leaves it to the next delivery.
@@ -45,7 +45,7 @@ def forgotten(course: Course) -> None:
     held = course.random.randrange(1, 60)
     course.near.inject(Rule(Hold(_held(course)), first=held))
     course.publish()
-    course.until(lambda: _is_held(course) or course.is_settled(), _SOON)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _SOON)
     course.look()
     course.world.restart_emulator()
     course.injected += 1
@@ -55,11 +55,6 @@ def forgotten(course: Course) -> None:
 
 def _held(course: Course) -> str:
     return course.stock.prefix
-
-
-def _is_held(course: Course) -> bool:
-    exchanges = [*course.near.exchanges(), *course.far.exchanges()]
-    return any(exchange.fault for exchange in exchanges)
 
 
 def _release(course: Course) -> None:

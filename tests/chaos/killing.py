@@ -21,7 +21,7 @@ def killed(course: Course) -> None:
     proxy, rule, least, most = _moment(course, name)
     proxy.inject(rule)
     course.publish()
-    course.until(lambda: _is_there(proxy) or course.is_settled(), _MOST_SECONDS)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _MOST_SECONDS)
     course.pause(least, most)
     (instance,) = course.world.instances
     instance.kill()
@@ -45,10 +45,6 @@ def _moment(course: Course, name: str) -> tuple[Proxy, Rule, float, float]:
         return here, Rule(_SLOW, "PUT|GET", "/blobs/", first=first), 0.0, 0.3
     fault = Hold(name, done=random.random() < 0.5)
     return here, Rule(fault, first=random.randrange(1, requests)), 0.0, 0.0
-
-
-def _is_there(proxy: Proxy) -> bool:
-    return any(exchange.fault for exchange in proxy.exchanges())
 
 
 SCENARIOS = (

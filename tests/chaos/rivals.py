@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.faults import Hold, Rule
-from bench.proxy import Proxy
 from dev import images
 from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Scenario
@@ -26,8 +25,8 @@ def rivalry(course: Course) -> None:
     here, moment = course.proxy(stage), _moment(course, image, stage)
     here.inject(moment.rule)
     course.publish()
-    course.until(lambda: _is_held(here) or course.is_settled(), _SOON)
-    noticed = moment.looks_later and _is_held(here)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _SOON)
+    noticed = moment.looks_later and course.spoilt > 0
     fates = act(course, image, stage)
     if noticed:
         fates = tuple(each for each in fates if isinstance(each, Denied)) or fates
@@ -52,17 +51,13 @@ def _moment(course: Course, image: Placed, stage: str) -> Moment:
     """At any of its requests, or where it looks up or sets the version in that stage."""
     random = course.random
     fault = Hold(course.stock.prefix, done=random.random() < 0.5)
-    if random.random() < 0.5:
+    if random.random() < 0.25:
         return Moment(Rule(fault, first=random.randrange(1, _REQUESTS)))
     looks = _LOOKS_AT_SOURCE if stage == image.stage else _LOOKS_AT_DESTINATION
     first = random.randrange(1, looks + 1)
     version = f"/{stage}/{image.name}/manifests/{VERSION}$"
     rule = Rule(fault, path=version, first=first, times=None)
     return Moment(rule, looks_later=first + fault.done <= looks)
-
-
-def _is_held(proxy: Proxy) -> bool:
-    return any(each.fault for each in proxy.exchanges())
 
 
 def move(course: Course, image: Placed, stage: str) -> tuple[Fate, ...]:
