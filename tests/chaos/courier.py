@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from random import Random
 
 import urllib3
 
 from bench.proxy import Proxy
 from tests.chaos.stock import Message
-from tests.integration.shop import wrapped
+from tests.integration.shop import encode, wrapped
 
 _AT_ONCE = 12
 _MOST_COPIES = 5
-_MOST_ATTEMPTS = 60
+_MOST_ATTEMPTS = 100
+_PAUSE = 0.3
 _TIME_OUT = 120.0
 
 
@@ -30,6 +32,7 @@ class Courier:
         self._project = project
         self._doorways = doorways
         self._random = random
+        self._published_at = datetime.now(UTC).isoformat()
         self._http = urllib3.PoolManager(retries=False, timeout=_TIME_OUT)
 
     def deliver(self, messages: Sequence[Message]) -> None:
@@ -52,11 +55,24 @@ class Courier:
 
     def _push(self, message: Message, way: Sequence[Proxy]) -> None:
         """Deliver once, and again elsewhere while that is refused."""
-        body = json.dumps(wrapped(message.content, {}, self._project)).encode()
+        body = self._body(message)
+        for doorway in way:
+            if self._is_acknowledged(doorway, body):
+                return
+            time.sleep(_PAUSE)
+        raise NotAcknowledged(repr(message.content))
+
+    def _body(self, message: Message) -> bytes:
+        """What is pushed, the same each time."""
+        content, said = message.content, message.attributes
+        return encode(wrapped(content, said, self._project, publishTime=self._published_at))
+
+    def _is_acknowledged(self, doorway: Proxy, body: bytes) -> bool:
+        """Deliver once; whoever dies meanwhile has acknowledged nothing."""
         # A connection that is kept would hold up the end of the server.
         headers = {"Content-Type": "application/json", "Connection": "close"}
-        for doorway in way:
-            url = f"http://{doorway.host}/"
-            if self._http.request("POST", url, body=body, headers=headers).status == 200:
-                return
-        raise NotAcknowledged(repr(message.content))
+        url = f"http://{doorway.host}/"
+        try:
+            return self._http.request("POST", url, body=body, headers=headers).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False

@@ -12,10 +12,11 @@ import urllib3
 from bench.proxy import Proxy
 from dev.pubsub import PubSubError, Received
 from dev.stack import DEAD_LETTERS, EVENTS, RESULTS
+from promotion.events import PROMOTED
 from tests.chaos.oracle import Oracle, Seen, images_of
 from tests.chaos.reader import Reader
 from tests.chaos.scenario import Outcome, Scale, Scenario
-from tests.chaos.stock import Fate, Placed, Stock
+from tests.chaos.stock import VERSION, Fate, Placed, Stock
 from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
@@ -63,15 +64,26 @@ class Course:
         """Before the registry of prod."""
         return self.world.parts.far.proxy
 
+    def proxy(self, stage: str) -> Proxy:
+        """Before the registry of a stage."""
+        return self.near if self.world.parts.hosts[stage] == self.near.host else self.far
+
+    @property
+    def spoilt(self) -> int:
+        """How many exchanges with the registries have met a fault so far."""
+        exchanges = [*self.near.exchanges(), *self.far.exchanges()]
+        return sum(bool(each.fault) for each in exchanges)
+
     @property
     def images(self) -> list[Placed]:
         """What the messages are about, if it is there."""
-        return [image for message in self.messages for image in images_of(message)]
+        found = [image for message in self.messages for image in images_of(message)]
+        return list({image.name: image for image in found}.values())
 
     def publish(self) -> None:
         """Publish the messages."""
         for message in self.messages:
-            self.world.pubsub.publish(RESULTS, message.content)
+            self.world.pubsub.publish(RESULTS, message.content, message.attributes)
 
     def allow(self, *fates: Fate) -> None:
         """Have these fates, too, be as good as those that the messages should have."""
@@ -86,9 +98,24 @@ class Course:
 
     def look(self) -> None:
         """Take what has come out of the topics, but for late repeats of earlier rounds' events."""
-        events = self.world.pubsub.pull(EVENTS, timeout=0)
-        self.seen.events += [each for each in events if _identity(each) not in self._told]
+        events = self._new_events()
+        self.seen.events += events
+        self.seen.early += [each for each in events if not self._is_so(each)]
         self.seen.letters += self.world.pubsub.pull(DEAD_LETTERS, timeout=0)
+
+    def look_for_late_events(self) -> None:
+        """Take the events that have come since every message had had its effect."""
+        self.seen.late += self._new_events()
+
+    def _new_events(self) -> list[Received]:
+        events = self.world.pubsub.pull(EVENTS, timeout=0)
+        return [each for each in events if _identity(each) not in self._told]
+
+    def _is_so(self, event: Received) -> bool:
+        """Whether an image that is said to be promoted has its version in the next stage by now."""
+        told = event.attributes
+        place = self.world.parts.repository(told["to_stage"], told["image"])
+        return told["ce-type"] != PROMOTED or place.resolve(VERSION) is not None
 
     def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait until something has happened; False if it does not in time."""
@@ -151,6 +178,7 @@ class _Rounds:
         course = self._arranged(number)
         self._reader.watch(course.images)
         acknowledged = self._scene.deliveries(200)
+        delivered, slammed = self._scene.deliveries(), self._scene.gate.slammed
         try:
             self._scenario.faults(course)
         finally:
@@ -159,10 +187,13 @@ class _Rounds:
             self.violations.append(f"round {number}: not settled after {PATIENCE:g} s")
         course.look()
         found = self._oracle.violations(course.messages, course.seen)
+        if self._scene.gate.slammed == slammed and not self._arrangement.forgotten:
+            # What is published again where Pub/Sub did not confirm it needs no further delivery.
+            found += course.seen.beyond(self._scene.deliveries() - delivered)
         self._reader.watch([])
         self.violations += [f"round {number}: {each}" for each in found]
         self.messages += len(course.messages)
-        self.faults += course.injected + _spoilt(course)
+        self.faults += course.injected + course.spoilt
         self._told.update(map(_identity, course.seen.events))
         self._scene.parts.forget()
 
@@ -194,8 +225,3 @@ class _Rounds:
 
 def _identity(event: Received) -> tuple[str, bytes]:
     return event.attributes.get("ce-id", ""), event.data
-
-
-def _spoilt(course: Course) -> int:
-    exchanges = [*course.near.exchanges(), *course.far.exchanges()]
-    return sum(bool(each.fault) for each in exchanges)

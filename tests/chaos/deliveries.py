@@ -12,22 +12,31 @@ _SOON = 30.0
 
 
 def repeated(course: Course) -> None:
-    """Deliver each message 1 to 5 times, shuffled, to several functions at once."""
+    """Deliver each message 1 to 5 times, shuffled, to several functions at once; and again."""
     scene = course.world
     courier = Courier(scene.pubsub.project, scene.doorways, course.random)
     courier.deliver(course.messages)
+    course.look()
+    courier.deliver(course.messages)
+    course.look_for_late_events()
 
 
 def unpublished(course: Course) -> None:
-    """Have the first image's tag set, and then no event taken for a while."""
+    """Have the first image's tag set, then no event taken for a while; some functions die of it."""
     for proxy in (course.near, course.far):
         proxy.inject(Rule(Hold(_held(course), done=True), "PUT", f"/manifests/{VERSION}$"))
     course.publish()
-    course.until(lambda: _is_held(course), _SOON)
+    course.until(lambda: course.spoilt > 0, _SOON)
     course.world.gate.shut()
     _release(course)
     # The function waits 30 seconds for Pub/Sub, and then leaves it to the next delivery.
     course.pause(*((31.0, 40.0) if course.scale.long else (1.0, 3.0)))
+    if course.random.random() < 0.5:
+        # What it still meant to publish goes with it.
+        (instance,) = course.world.instances
+        instance.kill()
+        instance.start()
+        course.injected += 1
     course.world.gate.open()
 
 
@@ -36,7 +45,7 @@ def forgotten(course: Course) -> None:
     held = course.random.randrange(1, 60)
     course.near.inject(Rule(Hold(_held(course)), first=held))
     course.publish()
-    course.until(lambda: _is_held(course) or course.is_settled(), _SOON)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _SOON)
     course.look()
     course.world.restart_emulator()
     course.injected += 1
@@ -46,11 +55,6 @@ def forgotten(course: Course) -> None:
 
 def _held(course: Course) -> str:
     return course.stock.prefix
-
-
-def _is_held(course: Course) -> bool:
-    exchanges = [*course.near.exchanges(), *course.far.exchanges()]
-    return any(exchange.fault for exchange in exchanges)
 
 
 def _release(course: Course) -> None:

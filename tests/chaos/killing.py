@@ -8,9 +8,9 @@ from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Scenario
 from tests.chaos.stock import PROMOTIONS
 
-# What a promotion takes: requests to the nearer registry and to the farther one, and such with
-# bodies. Some more than there are, so that some kills come when all is done.
-_NEAR, _FAR, _BODIES = 40, 60, 12
+# What a promotion takes: requests inside one registry, to the nearer and to the farther one of two,
+# and such with bodies. Some more than there are, so that some kills come when all is done.
+_INSIDE, _NEAR, _FAR, _BODIES = 90, 60, 60, 12
 _MOST_SECONDS = 60.0
 _SLOW = Drip(size=8 * 1024, seconds=0.01)
 
@@ -21,7 +21,7 @@ def killed(course: Course) -> None:
     proxy, rule, least, most = _moment(course, name)
     proxy.inject(rule)
     course.publish()
-    course.until(lambda: _is_there(proxy) or course.is_settled(), _MOST_SECONDS)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _MOST_SECONDS)
     course.pause(least, most)
     (instance,) = course.world.instances
     instance.kill()
@@ -37,18 +37,14 @@ def killed(course: Course) -> None:
 def _moment(course: Course, name: str) -> tuple[Proxy, Rule, float, float]:
     """Where it is killed: at which requests, and how long after that."""
     random = course.random
-    here, requests = (course.near, _NEAR)
-    if course.kinds[0] != "mounted" and random.random() < 0.6:
-        here, requests = course.far, _FAR
+    here, requests = course.near, _INSIDE
+    if course.kinds[0] != "mounted":
+        here, requests = random.choice(((course.near, _NEAR), (course.far, _FAR)))
     if random.random() < 0.25:
         first = random.randrange(1, _BODIES)
         return here, Rule(_SLOW, "PUT|GET", "/blobs/", first=first), 0.0, 0.3
     fault = Hold(name, done=random.random() < 0.5)
     return here, Rule(fault, first=random.randrange(1, requests)), 0.0, 0.0
-
-
-def _is_there(proxy: Proxy) -> bool:
-    return any(exchange.fault for exchange in proxy.exchanges())
 
 
 SCENARIOS = (

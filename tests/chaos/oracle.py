@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dev.pubsub import Received
@@ -11,6 +11,8 @@ from promotion.events import DENIED, PROMOTED
 from promotion.evidence.store import EvidenceStore
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob
+from promotion.registry.reference import Digest
+from promotion.registry.referrers import list_referrers
 from tests.chaos.stock import (
     VERSION,
     Denied,
@@ -28,14 +30,28 @@ _LARGEST = 8 * 1024 * 1024
 
 @dataclass
 class Seen:
-    """What has come out of the topics."""
+    """What has come out of the topics.
+
+    Attributes:
+        early: Those of the events that came before the version was there that they tell of.
+        late: Events that came when every message had had its effect, and was delivered again.
+    """
 
     events: list[Received] = field(default_factory=list)
     letters: list[Received] = field(default_factory=list)
+    early: list[Received] = field(default_factory=list)
+    late: list[Received] = field(default_factory=list)
 
     def of(self, image: Placed) -> list[Received]:
         """The events about an image."""
         return [each for each in self.events if each.attributes.get("image") == image.name]
+
+    def beyond(self, deliveries: int) -> list[str]:
+        """What is wrong after so many deliveries, each of which tells of one thing at most."""
+        told = len(self.events) + len(self.late) + len(self.letters)
+        if told <= deliveries:
+            return []
+        return [f"{told} events and dead letters upon {deliveries} deliveries"]
 
     def about(self, message: Message) -> bool:
         """Whether anything is known of what has become of a message."""
@@ -80,6 +96,10 @@ class Oracle:
             for letter in seen.letters
             if letter.data not in contents
         ]
+        found += [
+            f"{event.attributes.get('image')}: announced again, though nothing had gone wrong"
+            for event in seen.late
+        ]
         return found
 
     def _of(self, message: Message, seen: Seen) -> Iterator[str]:
@@ -89,37 +109,39 @@ class Oracle:
             happened = self._left_behind(message)
         if len(happened) != 1:
             yield f"{name}: {len(happened)} effects: {', '.join(map(_said, happened)) or 'none'}"
+        expected = [fate for fate in message.fates if any(_is(each, fate) for each in happened)]
         for fate in happened:
-            if not any(_agrees(fate, expected) for expected in message.fates):
+            if not any(_is(fate, each) for each in expected):
                 yield f"{name}: {_said(fate)}, which was not expected"
+        yield from _letters(message, seen)
         for image in images_of(message):
-            yield from _repeats(image, seen.of(image))
-            yield from self._place(image, happened)
+            yield from _events(image, seen.of(image))
+            yield from _hasty(image, seen.early, expected)
+            yield from self._place(image, expected)
+            if happened and not isinstance(happened[0], PutAside):
+                yield from self._stated(image, self._repositories(image.stage, image.name))
+            if any(isinstance(fate, Promoted) for fate in happened):
+                yield from self._evidence(image, seen.of(image))
 
     def _left_behind(self, message: Message) -> list[Fate]:
         """The effect of a message whose event was lost: what is in the registry says it."""
-        for fate in message.fates:
-            if isinstance(fate, Promoted):
-                place = self._repositories(fate.image.to_stage, fate.image.name)
-                if place.resolve(VERSION) == fate.image.digest:
-                    return [fate]
-            elif isinstance(fate, Denied):
-                return [fate]
-        return []
+        promotions = [fate for fate in message.fates if isinstance(fate, Promoted)]
+        return [
+            fate
+            for fate in promotions
+            for place in [self._repositories(fate.image.to_stage, fate.image.name)]
+            if place.resolve(VERSION) == fate.image.digest
+        ]
 
-    def _place(self, image: Placed, happened: Sequence[Fate]) -> Iterator[str]:
+    def _place(self, image: Placed, fates: Sequence[Fate]) -> Iterator[str]:
+        """What the version names in the next stage, and whether that is whole."""
         place = self._repositories(image.to_stage, image.name)
         named = place.resolve(VERSION)
-        promotions = [fate for fate in happened if isinstance(fate, Promoted)]
-        if promotions:
-            tag_stays = all(fate.tag_stays for fate in promotions)
-            if named != image.digest and tag_stays:
-                yield f"{place.repository}:{VERSION} names {named}, not {image.digest}"
-            if named == image.digest or tag_stays:
-                yield from self._parts(image, place)
-            yield from self._evidence(image, place)
-        elif named == image.digest:
-            yield f"{place.repository}:{VERSION} is there, though it was not promoted"
+        allowed = [each for fate in fates for each in _names(fate)] or [None]
+        if named not in allowed:
+            yield f"{place.repository}:{VERSION} names {named}, not {allowed[0]}"
+        if named == image.digest:
+            yield from self._parts(image, place)
 
     def _parts(self, image: Placed, place: RepositoryClient) -> Iterator[str]:
         source = self._repositories(image.stage, image.name)
@@ -133,13 +155,36 @@ class Oracle:
             if there != source.read_blob(blob, _LARGEST):
                 yield f"{place.repository} lacks the blob {digest}, or holds other bytes"
 
-    def _evidence(self, image: Placed, place: RepositoryClient) -> Iterator[str]:
+        for subject, referrer in image.referrers.items():
+            if referrer not in {each.digest for each in list_referrers(place, subject)}:
+                yield f"{place.repository} does not list {referrer} as a referrer of {subject}"
+
+    def _evidence(self, image: Placed, events: Sequence[Received]) -> Iterator[str]:
+        """Whether all that a promotion rests on has gone with it, and the events speak of that."""
+        place = self._repositories(image.to_stage, image.name)
+        yield from self._stated(image, place)
         evidence = self._store.read(image.digest, [place])
-        suites = {run.said.suite for run in evidence.runs}
-        if suites != {image.suite}:
-            yield f"{place.repository}: suites {sorted(suites)} are stated, not {image.suite}"
-        if not [each for each in evidence.records if each.said.to_stage == image.to_stage]:
+        records = [each.said for each in evidence.records if each.said.to_stage == image.to_stage]
+        if not records:
             yield f"{place.repository}: no record of the promotion"
+        for record in records:
+            if len(record.evidence) < len(image.suites):
+                yield f"{place.repository}: a record that rests upon {record.evidence} alone"
+        for digest in {digest for record in records for digest in record.evidence}:
+            if not place.has_manifest(digest):
+                yield f"{place.repository} lacks {digest}, upon which the image was promoted"
+        recorded = [(record.event_id, sorted(record.evidence)) for record in records]
+        for event in events:
+            told = event.attributes["ce-id"], json.loads(event.data)["evidence"]
+            if event.attributes["ce-type"] == PROMOTED and told not in recorded:
+                yield f"{image.name}: no record of what an event tells: {told}"
+
+    def _stated(self, image: Placed, place: RepositoryClient) -> Iterator[str]:
+        """Whether a statement of each suite is there, and nothing that does not count."""
+        evidence = self._store.read(image.digest, [place])
+        suites = sorted(run.said.suite for run in evidence.runs)
+        if suites != sorted(image.suites):
+            yield f"{place.repository}: suites {suites} are stated, not {image.suites}"
         for each in evidence.ignored:
             yield f"{place.repository}: {each.attestation} does not count: {each.reason}"
 
@@ -154,7 +199,7 @@ def _happened(message: Message, seen: Seen) -> Iterator[Fate]:
     for image in images_of(message):
         events = seen.of(image)
         if any(event.attributes["ce-type"] == PROMOTED for event in events):
-            yield _expected_promotion(message) or Promoted(image)
+            yield Promoted(image)
         denials = [event for event in events if event.attributes["ce-type"] == DENIED]
         for codes in dict.fromkeys(",".join(_codes(event)) for event in denials):
             yield Denied(image, codes)
@@ -163,32 +208,68 @@ def _happened(message: Message, seen: Seen) -> Iterator[Fate]:
     yield from map(PutAside, reasons)
 
 
-def _expected_promotion(message: Message) -> Promoted | None:
-    return next((fate for fate in message.fates if isinstance(fate, Promoted)), None)
-
-
 def _codes(event: Received) -> list[str]:
     return sorted(finding["code"] for finding in json.loads(event.data)["findings"])
 
 
-def _agrees(fate: Fate, expected: Fate) -> bool:
+def _is(fate: Fate, expected: Fate) -> bool:
     match fate, expected:
+        case Promoted(), Promoted():
+            return True
+        case Denied(_, code), Denied(_, expected_code):
+            return code == expected_code
         case PutAside(reason), PutAside(part):
             return part in reason
         case _:
-            return fate == expected
+            return False
 
 
-def _repeats(image: Placed, events: Sequence[Received]) -> Iterator[str]:
-    """All events about one image are one event."""
-    if len({event.attributes["ce-id"] for event in events}) > 1:
-        yield f"{image.name}: events of {len(events)} ids"
-    if len({event.data for event in events}) > 1:
+def _names(fate: Fate) -> tuple[Digest | None, ...]:
+    """What the image's version may name in the next stage."""
+    match fate:
+        case Promoted(image, rivals):
+            return (image.digest, *rivals)
+        case Denied(_, _, rival):
+            return (rival,)
+        case PutAside():
+            return (None,)
+
+
+def _letters(message: Message, seen: Seen) -> Iterator[str]:
+    """A dead letter has all that its message had, and says that another try would be in vain."""
+    expected = {**message.attributes, _CLASS: "permanent"}
+    for letter in seen.letters:
+        if letter.data == message.content and not expected.items() <= letter.attributes.items():
+            yield f"{_name(message)}: a dead letter with {letter.attributes}, not {expected}"
+
+
+def _events(image: Placed, events: Sequence[Received]) -> Iterator[str]:
+    """All events about one image are one event, and tell what is so."""
+    ids = {event.attributes["ce-id"] for event in events}
+    if len(ids) > 1:
+        yield f"{image.name}: events of {len(ids)} ids"
+    if len({(event.data, *sorted(event.attributes.items())) for event in events}) > 1:
         yield f"{image.name}: repeats with other data"
+    stages = {"from_stage": image.stage, "to_stage": image.to_stage}
+    places = {"source": image.source, "destination": image.destination, "digest": image.digest}
     for event in events:
-        data = json.loads(event.data)
-        if data["digest"] != image.digest:
-            yield f"{image.name}: an event about {data['digest']}"
+        verdict = "PROMOTE" if event.attributes["ce-type"] == PROMOTED else "DENY"
+        attributes = {"pipeline": "shop", "version": VERSION, "verdict": verdict}
+        yield from _untrue(image, event.attributes, {**stages, **attributes})
+        yield from _untrue(image, json.loads(event.data), {**stages, **places})
+
+
+def _hasty(image: Placed, early: Sequence[Received], fates: Sequence[Fate]) -> Iterator[str]:
+    """What was told before it was so, unless somebody may have undone it meanwhile."""
+    names = {each.attributes.get("image") for each in early}
+    if image.name in names and not any(None in _names(fate) for fate in fates):
+        yield f"{image.name}: announced before it was there"
+
+
+def _untrue(image: Placed, told: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[str]:
+    for name, value in expected.items():
+        if told[name] != value:
+            yield f"{image.name}: an event with the {name} {told[name]}, not {value}"
 
 
 def _said(fate: Fate) -> str:

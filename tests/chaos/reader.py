@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from promotion.evidence.store import EvidenceStore
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import MANIFEST_TYPES
 from promotion.registry.reference import digest_of
+from promotion.registry.referrers import list_referrers
 from tests.chaos.stock import VERSION, Placed, Repositories
 
 _PAUSE = 0.05
@@ -39,7 +41,7 @@ class Reader:
         self._store = store
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
         self._images: list[Placed] = []
-        self._recorded: set[str] = set()
+        self._attested: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader")
 
@@ -62,9 +64,12 @@ class Reader:
         self._images = images
 
     def _run(self) -> None:
-        while not self._over.wait(_PAUSE):
-            for image in self._images:
-                self.violations += self.look(image)
+        try:
+            while not self._over.wait(_PAUSE):
+                for image in self._images:
+                    self.violations += self.look(image)
+        except Exception as error:  # nobody must believe that it went on looking
+            self.violations.append(f"the reader failed: {error!r}")
 
     def look(self, image: Placed) -> list[str]:
         """Look once, and say what is missing of an image that has its tag."""
@@ -86,20 +91,33 @@ class Reader:
             for status in [self._head(place, f"blobs/{digest}")]
             if status == _ABSENT
         ]
-        if not self._is_recorded(image, place):
-            missing.append("its record")
+        missing += self._unlisted(image, place)
+        missing += self._unstated(image, place)
         return [f"{place.repository}:{VERSION} was there without {each}" for each in missing]
 
-    def _is_recorded(self, image: Placed, place: RepositoryClient) -> bool:
-        if image.name in self._recorded:
-            return True
+    def _unlisted(self, image: Placed, place: RepositoryClient) -> list[str]:
+        """What refers to the image, and cannot be found by it."""
+        with suppress(Retryable):
+            return [
+                f"{referrer} among the referrers of {subject}"
+                for subject, referrer in image.referrers.items()
+                if referrer not in {each.digest for each in list_referrers(place, subject)}
+            ]
+        return []
+
+    def _unstated(self, image: Placed, place: RepositoryClient) -> list[str]:
+        """What is not stated, and has not been stated before, of what must be."""
+        if image.name in self._attested:
+            return []
         try:
-            records = self._store.read(image.digest, [place]).records
+            evidence = self._store.read(image.digest, [place])
         except Retryable:
-            return True
-        if records:
-            self._recorded.add(image.name)
-        return bool(records)
+            return []
+        missing = [] if evidence.records else ["its record"]
+        missing += sorted({*image.suites} - {run.said.suite for run in evidence.runs})
+        if not missing:
+            self._attested.add(image.name)
+        return missing
 
     def _get(self, place: RepositoryClient, path: str) -> tuple[int, bytes]:
         return self._asked(place, path, lambda url: self._http.request("GET", url, headers=_ACCEPT))

@@ -24,11 +24,12 @@ from bench.faults import (
     unauthorized,
 )
 from bench.proxy import Proxy
+from dev import images
 from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Faults, Scenario
-from tests.chaos.stock import PutAside
+from tests.chaos.stock import Placed, PutAside
 
-_SOME = ("mounted", "index", "referrers", "failed", "garbled")
+_SOME = ("mounted", "twins", "index", "referrers", "failed", "garbled")
 _WRITES = "POST|PUT|PATCH"
 _MANIFESTS, _BLOBS, _UPLOADS = "/manifests/", "/blobs/sha256", "/blobs/uploads/"
 _SOMEBODY_ELSE = "sha256:" + "0" * 64
@@ -105,8 +106,11 @@ def drips(course: Course, _: Proxy) -> Iterable[Rule]:
 
 
 def wrong_digests(course: Course, _: Proxy) -> Iterable[Rule]:
-    """Bytes are damaged on their way, and digests stated that are not theirs."""
+    """Bytes are damaged on their way, digests stated that are not theirs, and images exchanged."""
     scatter = partial(scattered, course.random)
+    for image in course.images:
+        path = f"/{image.name}/manifests/{image.digest}$"
+        yield Rule(_changeling(course, image), "GET", path, first=course.random.randrange(1, 3))
     lie = Relabel({"Docker-Content-Digest": _SOMEBODY_ELSE})
     yield from scatter(4, lambda r: Corrupt(r.randrange(300)), "GET", _BLOBS, 10)
     yield from scatter(4, lambda r: Corrupt(r.randrange(300)), "GET", _MANIFESTS)
@@ -184,6 +188,14 @@ def _throttled(status: int, _: Random) -> Answer:
 
 def _unauthorised(challenge: str, _: Random) -> Answer:
     return unauthorized(challenge)
+
+
+def _changeling(course: Course, image: Placed) -> Answer:
+    """Another image, whole and in the same repository, under the digest of this one."""
+    repository = course.world.parts.repository(image.stage, image.name)
+    other = images.push_image(repository, [course.random.randbytes(1_000)])
+    headers = {"Content-Type": other.media_type, "Docker-Content-Digest": image.digest}
+    return Answer(200, headers, other.content)
 
 
 def _cut_short(random: Random, honest: bool) -> CutShort:

@@ -2,89 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench.faults import Hold, Rule
 from dev import images
-from promotion.registry.client import RepositoryClient
-from promotion.registry.manifest import Manifest
 from tests.chaos.course import Course
 from tests.chaos.scenario import Arrangement, Scenario
-from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Placed, Promoted
+from tests.chaos.stock import PROMOTIONS, VERSION, Denied, Fate, Placed, Promoted
 from tests.unit.attached import delete
 
 _SOON = 30.0
-_REQUESTS = 60
+# What a promotion asks of one registry; and how often it looks up what its version names: at the
+# source to judge, and at the destination once more before it sets the tag.
+_REQUESTS, _LOOKS_AT_SOURCE, _LOOKS_AT_DESTINATION = 60, 1, 2
 
 
 def rivalry(course: Course) -> None:
     """Hold the promotion at some request, and let somebody else act before it goes on."""
     (image,) = course.images
-    act = course.random.choice(ACTS)
-    fates = (
-        Promoted(image, tag_stays=False),
-        Denied(image, "tag-moved"),
-        Denied(image, "tag-conflict"),
-    )
-    course.messages = [replace(course.messages[0], fates=fates)]
-    name = course.stock.prefix
-    here = course.near if course.random.random() < 0.5 else course.far
-    fault = Hold(name, done=course.random.random() < 0.5)
-    here.inject(Rule(fault, first=course.random.randrange(1, _REQUESTS)))
+    stage = course.random.choice((image.stage, image.to_stage))
+    act = course.random.choice((move, remove))
+    here, moment = course.proxy(stage), _moment(course, image, stage)
+    here.inject(moment.rule)
     course.publish()
-    course.until(lambda: any(each.fault for each in here.exchanges()) or course.is_settled(), _SOON)
-    act(course, image)
+    course.until(lambda: course.spoilt > 0 or course.is_settled(), _SOON)
+    noticed = moment.looks_later and course.spoilt > 0
+    fates = act(course, image, stage)
+    if noticed:
+        fates = tuple(each for each in fates if isinstance(each, Denied)) or fates
+    course.messages = [replace(each, fates=fates) for each in course.messages]
     course.injected += 1
-    here.release(name)
+    here.release(course.stock.prefix)
 
 
-def move_source(course: Course, image: Placed) -> None:
-    """The version names another image in its stage."""
-    _set_rival(course, _source(course, image))
+@dataclass(frozen=True)
+class Moment:
+    """When a promotion is held.
+
+    Attributes:
+        looks_later: Whether it is sure to look up the version after that, and so to notice.
+    """
+
+    rule: Rule
+    looks_later: bool = False
 
 
-def move_destination(course: Course, image: Placed) -> None:
-    """The version names another image in the next stage, before or after the promotion."""
-    _set_rival(course, _destination(course, image))
+def _moment(course: Course, image: Placed, stage: str) -> Moment:
+    """At any of its requests, or where it looks up or sets the version in that stage."""
+    random = course.random
+    fault = Hold(course.stock.prefix, done=random.random() < 0.5)
+    if random.random() < 0.25:
+        return Moment(Rule(fault, first=random.randrange(1, _REQUESTS)))
+    looks = _LOOKS_AT_SOURCE if stage == image.stage else _LOOKS_AT_DESTINATION
+    first = random.randrange(1, looks + 1)
+    version = f"/{stage}/{image.name}/manifests/{VERSION}$"
+    rule = Rule(fault, path=version, first=first, times=None)
+    return Moment(rule, looks_later=first + fault.done <= looks)
 
 
-def delete_source(course: Course, image: Placed) -> None:
-    """The image goes away for a moment, and is pushed again."""
-    source = _source(course, image)
-    manifest = source.manifest(image.digest)
-    delete(source, manifest)
-    course.pause(0.2, 2.0)
-    source.put_manifest(manifest, VERSION)
-
-
-def delete_destination(course: Course, image: Placed) -> None:
-    """What is there of the image in the next stage is deleted, if anything is."""
-    destination = _destination(course, image)
-    manifest = destination.find(image.digest)
-    if manifest:
-        delete(destination, manifest)
-
-
-ACTS: tuple[Callable[[Course, Placed], None], ...] = (
-    move_source,
-    move_destination,
-    delete_source,
-    delete_destination,
-)
-
-
-def _set_rival(course: Course, repository: RepositoryClient) -> Manifest:
+def move(course: Course, image: Placed, stage: str) -> tuple[Fate, ...]:
+    """The version names another image, before or after the promotion."""
     layer = images.layer({"rival": course.random.randbytes(1_000)})
-    return images.push_image(repository, [layer], VERSION)
+    repository = course.world.parts.repository(stage, image.name)
+    rival = images.push_image(repository, [layer], VERSION).digest
+    if stage == image.stage:
+        return Promoted(image), Denied(image, "tag-moved")
+    return Promoted(image, (rival,)), Denied(image, "tag-conflict", rival)
 
 
-def _source(course: Course, image: Placed) -> RepositoryClient:
-    return course.world.parts.repository(image.stage, image.name)
-
-
-def _destination(course: Course, image: Placed) -> RepositoryClient:
-    return course.world.parts.repository(image.to_stage, image.name)
+def remove(course: Course, image: Placed, stage: str) -> tuple[Fate, ...]:
+    """What is there of the image is deleted; at the source, it is pushed again a moment later."""
+    repository = course.world.parts.repository(stage, image.name)
+    manifest = repository.find(image.digest)
+    if manifest:
+        delete(repository, manifest)
+    if stage == image.to_stage:
+        return (Promoted(image, (None,)),)
+    course.pause(0.2, 2.0)
+    if manifest:
+        repository.put_manifest(manifest, VERSION)
+    return (Promoted(image),)
 
 
 SCENARIOS = (

@@ -11,13 +11,12 @@ from dev import images
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Manifest, successors
 from promotion.registry.reference import Digest
-from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD
+from tests.chaos.stages import NEXT, NIGHTLY, SUITES
+from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK
 from tests.unit.attached import refer
 
 VERSION = "1.0.0"
 FINISHED_AT = "2026-01-31T12:00:00Z"
-_SUITES = {FAST_FEEDBACK: "functional", EXTENDED_TEST: "extended"}
-_NEXT = {FAST_FEEDBACK: EXTENDED_TEST, EXTENDED_TEST: PROD}
 _SMALL, _LARGE = 20_000, 1_500_000
 
 Repositories = Callable[[str, str], RepositoryClient]
@@ -29,26 +28,32 @@ class Placed:
     """An image in a stage, and all that has to be where it goes.
 
     Attributes:
+        source: Its full reference in its stage, as events have it.
+        destination: The same in the next stage.
         digest: Of its own manifest.
         manifests: Its manifests and those that refer to it, by their digests.
         blobs: The lengths of its blobs and of theirs, by their digests.
+        referrers: What refers to its manifests, by the digest of what is referred to.
     """
 
     name: str
     stage: str
+    source: str
+    destination: str
     digest: Digest
     manifests: Mapping[Digest, bytes]
     blobs: Mapping[Digest, int]
+    referrers: Mapping[Digest, Digest]
 
     @property
     def to_stage(self) -> str:
         """Where it is to go."""
-        return _NEXT[self.stage]
+        return NEXT[self.stage]
 
     @property
-    def suite(self) -> str:
-        """The suite that lets it go there."""
-        return _SUITES[self.stage]
+    def suites(self) -> tuple[str, ...]:
+        """The suites that let it go there."""
+        return SUITES[self.stage]
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,26 @@ class Promoted:
     """The image is in the next stage.
 
     Attributes:
-        tag_stays: Whether its tag names it in the end: somebody else may have moved it since.
+        rivals: What else its version may name there in the end, by somebody else's doing; None is
+            for nothing at all.
     """
 
     image: Placed
-    tag_stays: bool = True
+    rivals: tuple[Digest | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Denied:
-    """The image stays, for a reason with this code."""
+    """The image stays.
+
+    Attributes:
+        code: The reason's.
+        rival: What its version names in the next stage in its place.
+    """
 
     image: Placed
     code: str
+    rival: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +99,12 @@ class Message:
 
     Attributes:
         fates: More than one only where a rival's timing decides.
+        attributes: What its sender says beside it.
     """
 
     content: bytes
     fates: tuple[Fate, ...]
+    attributes: Mapping[str, str]
 
 
 class Stock:
@@ -109,19 +123,26 @@ class Stock:
         self._hosts = hosts
 
     def messages(self, kinds: Sequence[str]) -> list[Message]:
-        """A message of each kind: "mounted", "streamed", "index", "referrers", "failed", …."""
-        made = [KINDS[kind](self, f"{kind}-{number}") for number, kind in enumerate(kinds)]
-        return list(made)
+        """What is published for each kind: "mounted", "streamed", "index", "referrers", …."""
+        return [
+            message
+            for number, kind in enumerate(kinds)
+            for message in KINDS[kind](self, f"{kind}-{number}")
+        ]
 
-    def mounted(self, name: str) -> Message:
+    def mounted(self, name: str) -> list[Message]:
         """An image whose next stage is in the same registry."""
         return self._promoted(self.image(name, FAST_FEEDBACK))
 
-    def streamed(self, name: str) -> Message:
+    def streamed(self, name: str) -> list[Message]:
         """An image whose next stage is in another registry."""
         return self._promoted(self.image(name, EXTENDED_TEST, _LARGE))
 
-    def index(self, name: str) -> Message:
+    def twins(self, name: str) -> list[Message]:
+        """Two suites of one image: whichever comes last has it go to another registry."""
+        return self._promoted(self.image(name, NIGHTLY))
+
+    def index(self, name: str) -> list[Message]:
         """An index of two platforms, one of them large, that goes to another registry."""
         repository = self._at(EXTENDED_TEST, name)
         children = [
@@ -131,7 +152,7 @@ class Stock:
         top = images.push_index(repository, children, VERSION)
         return self._promoted(self._placed(name, EXTENDED_TEST, [top, *children]))
 
-    def referrers(self, name: str) -> Message:
+    def referrers(self, name: str) -> list[Message]:
         """An image with an SBOM, and a statement about the SBOM, that goes to another registry."""
         repository = self._at(EXTENDED_TEST, name)
         image = images.push_image(repository, self._layers(_SMALL), VERSION)
@@ -139,27 +160,34 @@ class Stock:
         about = refer(repository, sbom, self._random.randbytes(200))
         return self._promoted(self._placed(name, EXTENDED_TEST, [image, sbom, about]))
 
-    def failed(self, name: str) -> Message:
+    def failed(self, name: str) -> list[Message]:
         """A suite failed."""
         image = self.image(name, FAST_FEEDBACK)
-        return Message(self.result(image, outcome="failure"), (Denied(image, "suite-failed"),))
+        return self._results(image, Denied(image, "suite-failed"), outcome="failure")
 
-    def conflict(self, name: str) -> Message:
+    def conflict(self, name: str) -> list[Message]:
         """The version names another image already where it should go."""
         image = self.image(name, FAST_FEEDBACK)
-        images.push_image(self._at(EXTENDED_TEST, name), self._layers(_SMALL), VERSION)
-        return Message(self.result(image), (Denied(image, "tag-conflict"),))
+        other = images.push_image(self._at(EXTENDED_TEST, name), self._layers(_SMALL), VERSION)
+        return self._results(image, Denied(image, "tag-conflict", other.digest))
 
-    def garbled(self, name: str) -> Message:
+    def garbled(self, name: str) -> list[Message]:
         """Not JSON."""
-        return Message(f"passed: {self.prefix}{name}".encode(), (PutAside("JSON is malformed"),))
+        content = f"passed: {self.prefix}{name}".encode()
+        return [self._message(content, PutAside("JSON is malformed"))]
 
-    def stranger(self, name: str) -> Message:
+    def stranger(self, name: str) -> list[Message]:
         """About an image of a registry that no stage uses."""
         image = f"registry.example/shop/{self.prefix}{name}:{VERSION}"
         content = {"image": image, "digest": f"sha256:{'0' * 64}", "suite": "functional"}
         encoded = json.dumps({**content, "outcome": "success"}).encode()
-        return Message(encoded, (PutAside("is on the registry registry.example"),))
+        return [self._message(encoded, PutAside("is on the registry registry.example"))]
+
+    def premature(self, name: str) -> list[Message]:
+        """From a suite that ends long after its message."""
+        image = self.image(name, FAST_FEEDBACK)
+        fate = PutAside("is more than 5 minutes after")
+        return self._results(image, fate, finished_at="2999-01-31T12:00:00Z")
 
     def image(self, name: str, stage: str, size: int = _SMALL) -> Placed:
         """An image of three layers."""
@@ -167,21 +195,18 @@ class Stock:
         image = images.push_image(self._at(stage, name), layers, VERSION)
         return self._placed(name, stage, [image])
 
-    def result(self, image: Placed, outcome: str = "success") -> bytes:
-        """A result of the suite that lets an image go on, as it is published."""
-        reference = f"{self._hosts[image.stage]}/shop/{image.stage}/{image.name}:{VERSION}"
-        return json.dumps(
-            {
-                "image": reference,
-                "digest": image.digest,
-                "suite": image.suite,
-                "outcome": outcome,
-                "finished_at": FINISHED_AT,
-            }
-        ).encode()
+    def _promoted(self, image: Placed) -> list[Message]:
+        return self._results(image, Promoted(image))
 
-    def _promoted(self, image: Placed) -> Message:
-        return Message(self.result(image), (Promoted(image),))
+    def _results(self, image: Placed, fate: Fate, **said: str) -> list[Message]:
+        """A result of each suite that lets an image go on, as it is published."""
+        about = {"image": image.source.partition("@")[0], "digest": image.digest}
+        rest = {"outcome": "success", "finished_at": FINISHED_AT, **said}
+        contents = [{**about, "suite": suite, **rest} for suite in image.suites]
+        return [self._message(json.dumps(content).encode(), fate) for content in contents]
+
+    def _message(self, content: bytes, fate: Fate) -> Message:
+        return Message(content, (fate,), {"sender": f"{self.prefix}sender"})
 
     def _layers(self, size: int) -> list[bytes]:
         return [images.layer({"data": self._random.randbytes(size)})]
@@ -190,9 +215,23 @@ class Stock:
         return self._repositories(stage, self.prefix + name)
 
     def _placed(self, name: str, stage: str, manifests: Sequence[Manifest]) -> Placed:
-        blobs = {blob.digest: blob.size for blob in _blobs(manifests)}
-        content = {each.digest: each.content for each in manifests}
-        return Placed(self.prefix + name, stage, manifests[0].digest, content, blobs)
+        digest = manifests[0].digest
+        source, destination = (
+            f"{self._hosts[each]}/shop/{each}/{self.prefix}{name}:{VERSION}@{digest}"
+            for each in (stage, NEXT[stage])
+        )
+        return Placed(
+            self.prefix + name,
+            stage,
+            source,
+            destination,
+            digest,
+            manifests={each.digest: each.content for each in manifests},
+            blobs={blob.digest: blob.size for blob in _blobs(manifests)},
+            referrers={
+                subject: each.digest for each in manifests if (subject := successors(each).subject)
+            },
+        )
 
 
 def _blobs(manifests: Sequence[Manifest]) -> Iterator[Blob]:
@@ -200,17 +239,19 @@ def _blobs(manifests: Sequence[Manifest]) -> Iterator[Blob]:
         yield from successors(manifest).blobs
 
 
-KINDS: Mapping[str, Callable[[Stock, str], Message]] = {
+KINDS: Mapping[str, Callable[[Stock, str], list[Message]]] = {
     "mounted": Stock.mounted,
     "streamed": Stock.streamed,
+    "twins": Stock.twins,
     "index": Stock.index,
     "referrers": Stock.referrers,
     "failed": Stock.failed,
     "conflict": Stock.conflict,
     "garbled": Stock.garbled,
     "stranger": Stock.stranger,
+    "premature": Stock.premature,
 }
-"""How a message of each kind is made."""
+"""How the messages of each kind are made."""
 
 PROMOTIONS = ("mounted", "streamed", "index", "referrers")
 ALL_KINDS = tuple(KINDS)

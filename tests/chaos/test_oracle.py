@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,21 +18,24 @@ from dev import images
 from dev.anonymous import anonymous_transport
 from dev.pubsub import Received
 from dev.registry import EmbeddedRegistry
-from dev.stack import ROOT, signed, three_stages
+from dev.stack import ROOT, signed
 from promotion import configuration, messages
 from promotion.delivery import Message as Delivered
+from promotion.events import DENIED
 from promotion.evidence.store import EvidenceStore
 from promotion.messages import TestResult
 from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import OCI_INDEX
 from promotion.registry.reference import Digest, Repository
+from promotion.registry.referrers import fallback_tag
 from promotion.registry.transport import Transport
 from tests.chaos.catalogue import SCENARIOS
 from tests.chaos.gate import Gate
 from tests.chaos.oracle import Oracle, Seen
 from tests.chaos.reader import Reader
-from tests.chaos.stock import VERSION, Message, Placed, Promoted, PutAside, Stock
-from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD
-from tests.topics import RecordedTopic
+from tests.chaos.stages import five_stages, hosts_by_stage
+from tests.chaos.stock import VERSION, Denied, Message, Placed, Promoted, PutAside, Stock
+from tests.integration.shop import PROD
 from tests.unit.attached import delete
 from tests.unit.promoting import evidence_store, promoter
 
@@ -61,9 +66,17 @@ class Ended:
         """Remove a manifest from the destination."""
         delete(self.destination, self.destination.manifest(digest))
 
-    def repeat(self, **changes: object) -> None:
-        """Have an event repeated, with changes."""
-        self.seen.events.append(dataclasses.replace(self.seen.events[0], **changes))  # type: ignore[arg-type]
+    def repeat(self, data: bytes = b"", attributes: Mapping[str, str] | None = None) -> None:
+        """Have an event repeated, with other data or attributes."""
+        (event,) = self.seen.events
+        changed = {**event.attributes, **(attributes or {})}
+        self.seen.events.append(Received(data or event.data, changed, event.message_id))
+
+    def tell(self, **told: object) -> None:
+        """Have told something else by an event."""
+        (event,) = self.seen.events
+        data = json.dumps({**json.loads(event.data), **told}).encode()
+        self.seen.events = [dataclasses.replace(event, data=data)]
 
 
 @pytest.fixture
@@ -77,14 +90,16 @@ def transport() -> Iterator[Transport]:
 @pytest.fixture
 def ended(tmp_path: Path, transport: Transport) -> Iterator[Ended]:
     """An image with referrers, promoted from one embedded registry into another."""
-    with EmbeddedRegistry(tmp_path / "near") as near, EmbeddedRegistry(tmp_path / "far") as far:
-        hosts = {FAST_FEEDBACK: near.host, EXTENDED_TEST: near.host, PROD: far.host}
+    with (
+        EmbeddedRegistry(tmp_path / "near") as near,
+        EmbeddedRegistry(tmp_path / "far", referrers_api=False) as far,
+    ):
+        hosts = hosts_by_stage(near.host, far.host)
 
         def repository(stage: str, name: str) -> RepositoryClient:
             return RepositoryClient(Repository(hosts[stage], f"shop/{stage}/{name}"), transport)
 
-        text = three_stages(near.host, far.host) + signed(tmp_path)
-        text = text.replace("extended-test:\n", "extended-test:\n        entry: any\n")
+        text = five_stages(near.host, far.host) + signed(tmp_path)
         (message,) = Stock("round-", Random(1), repository, hosts).messages(["referrers"])
         (fate,) = message.fates
         assert isinstance(fate, Promoted)
@@ -126,9 +141,7 @@ def move_tag(ended: Ended) -> None:
 
 def deny_as_well(ended: Ended) -> None:
     """It was promoted, and denied."""
-    (event,) = ended.seen.events
-    denied = event.attributes["ce-type"].replace("promoted", "denied")
-    ended.repeat(attributes={**event.attributes, "ce-type": denied})
+    ended.repeat(attributes={"ce-type": DENIED})
 
 
 def put_aside(ended: Ended) -> None:
@@ -137,17 +150,42 @@ def put_aside(ended: Ended) -> None:
     ended.seen.letters.append(Received(ended.message.content, reason, "3"))
 
 
+def name_otherwise(ended: Ended) -> None:
+    """The event has an id that is not the promotion's."""
+    ended.repeat(attributes={"ce-id": "another"})
+    del ended.seen.events[0]
+
+
+def unlist_referrer(ended: Ended) -> None:
+    """A referrer is there, and nobody who asks for what refers to the image is told."""
+    tag = fallback_tag(ended.image.digest)
+    images.push_manifest(ended.destination, {"manifests": []}, OCI_INDEX, tag)
+
+
 SPOILT: dict[str, tuple[Callable[[Ended], None], str]] = {
     "no event": (lambda ended: ended.seen.events.clear(), "0 effects"),
-    "another id": (
-        lambda ended: ended.repeat(
-            attributes={**ended.seen.events[0].attributes, "ce-id": "another"}
-        ),
-        "events of 2 ids",
-    ),
+    "another id": (lambda ended: ended.repeat(attributes={"ce-id": "another"}), "events of 2 ids"),
+    "no id of the promotion's": (name_otherwise, "no record of what an event tells"),
     "other data": (
         lambda ended: ended.repeat(data=ended.seen.events[0].data + b" "),
         "repeats with other data",
+    ),
+    "other attributes": (
+        lambda ended: ended.repeat(attributes={"verdict": "WAIT"}),
+        "repeats with other data",
+    ),
+    "another place": (
+        lambda ended: ended.tell(destination=ended.image.source),
+        "an event with the destination",
+    ),
+    "other evidence": (lambda ended: ended.tell(evidence=[]), "no record of what an event tells"),
+    "an event too soon": (
+        lambda ended: ended.seen.early.extend(ended.seen.events),
+        "announced before it was there",
+    ),
+    "an event too many": (
+        lambda ended: ended.seen.late.extend(ended.seen.events),
+        "announced again",
     ),
     "denied as well": (deny_as_well, "2 effects"),
     "put aside as well": (put_aside, "2 effects"),
@@ -160,6 +198,7 @@ SPOILT: dict[str, tuple[Callable[[Ended], None], str]] = {
         "a dead letter that was no message",
     ),
     "a referrer lost": (lose_referrer, "lacks the manifest"),
+    "a referrer unlisted": (unlist_referrer, "does not list"),
     "the tag moved": (move_tag, "1.0.0 names"),
     "no record": (lose_record, "no record"),
     "no result": (lose_result, "suites [] are stated"),
@@ -183,7 +222,7 @@ def test_what_should_not_be_is_found(
     assert found in ended.violations()
 
 
-@pytest.mark.parametrize("spoil", [lose_referrer, lose_record])
+@pytest.mark.parametrize("spoil", [lose_referrer, unlist_referrer, lose_record, lose_result])
 def test_the_reader_misses_what_is_not_there(ended: Ended, spoil: Callable[[Ended], None]) -> None:
     """What has its tag has to be whole, with its record, whenever somebody looks."""
     spoil(ended)
@@ -192,9 +231,74 @@ def test_the_reader_misses_what_is_not_there(ended: Ended, spoil: Callable[[Ende
 
 def test_what_was_not_to_be_promoted(ended: Ended) -> None:
     """A message that should have been put aside, and had an effect."""
-    ended.message = Message(ended.message.content, (PutAside("malformed"),))
+    ended.message = dataclasses.replace(ended.message, fates=(PutAside("malformed"),))
     assert "of which nothing was published" in ended.violations()
     assert "0 effects" in ended.violations()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"promotion-dlq-class": "permanent"},
+        {"sender": "round-sender", "promotion-dlq-class": "retryable"},
+    ],
+    ids=["nothing", "not what was there", "the wrong class"],
+)
+def test_a_dead_letter_that_lacks_something(ended: Ended, attributes: Mapping[str, str]) -> None:
+    """It has the attributes that its message had, and the reason's class, beside the reason."""
+    ended.message = dataclasses.replace(ended.message, fates=(PutAside("malformed"),))
+    ended.seen = Seen()
+    reason = {"promotion-dlq-reason": "malformed"}
+    ended.seen.letters = [Received(ended.message.content, {**attributes, **reason}, "3")]
+    assert "a dead letter with" in ended.violations()
+
+
+def test_a_dead_letter_as_it_should_be(ended: Ended) -> None:
+    """A message that was to be put aside, and was."""
+    ended.message = dataclasses.replace(ended.message, fates=(PutAside("malformed"),))
+    letter = {"promotion-dlq-reason": "it is malformed", "promotion-dlq-class": "permanent"}
+    attributes = {**ended.message.attributes, **letter}
+    ended.seen = Seen(letters=[Received(ended.message.content, attributes, "3")])
+    assert ended.violations() == ""
+
+
+def test_what_is_told_more_often_than_it_was_delivered(ended: Ended) -> None:
+    """A delivery tells of one thing at most."""
+    assert ended.seen.beyond(1) == []
+    ended.repeat()
+    assert ended.seen.beyond(2) == []
+    assert ended.seen.beyond(1) == ["2 events and dead letters upon 1 deliveries"]
+
+
+def test_a_reader_that_fails(ended: Ended) -> None:
+    """It is not taken for one that has seen nothing wrong."""
+    asked = threading.Event()
+
+    def repositories(stage: str, name: str) -> RepositoryClient:
+        asked.set()
+        raise LookupError(f"{name} in {stage}")
+
+    with Reader(repositories, ended.store) as reader:
+        reader.watch([ended.image])
+        assert asked.wait(10)
+    assert "the reader failed" in reader.violations[0]
+
+
+def test_a_rival_may_have_moved_the_tag(ended: Ended) -> None:
+    """Only to what the rival has set, and to nothing else."""
+    rival = images.push_image(ended.destination, [b"rival"], VERSION).digest
+    ended.message = dataclasses.replace(ended.message, fates=(Promoted(ended.image, (rival,)),))
+    assert ended.violations() == ""
+    move_tag(ended)
+    assert "1.0.0 names" in ended.violations()
+
+
+def test_a_denial_leaves_what_was_there(ended: Ended) -> None:
+    """The version names what it named before, in the next stage."""
+    fates = (Denied(ended.image, "tag-conflict", images.push_image(ended.destination, []).digest),)
+    ended.message = dataclasses.replace(ended.message, fates=fates)
+    assert "1.0.0 names" in ended.violations()
 
 
 def test_a_gate_that_is_shut() -> None:

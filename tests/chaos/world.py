@@ -19,7 +19,6 @@ from dev.stack import (
     ROOT,
     function_environment,
     signed,
-    three_stages,
 )
 from promotion import configuration
 from promotion.evidence.store import EvidenceStore
@@ -28,7 +27,8 @@ from promotion.registry.reference import Repository
 from promotion.registry.transport import Transport
 from tests.chaos.gate import Gate
 from tests.chaos.scenario import Arrangement
-from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, PROD
+from tests.chaos.stages import five_stages, hosts_by_stage
+from tests.integration.shop import FAST_FEEDBACK, PROD
 from tests.unit.promoting import evidence_store
 
 _ACK_SECONDS = 60
@@ -61,14 +61,13 @@ class Parts:
 
     def repository(self, stage: str, name: str) -> RepositoryClient:
         """An image's repository in a stage, past all faults."""
-        host = (self.far if stage == PROD else self.near).service.host
-        return RepositoryClient(Repository(host, f"shop/{stage}/{name}"), self.transport)
+        hosts = hosts_by_stage(self.near.service.host, self.far.service.host)
+        return RepositoryClient(Repository(hosts[stage], f"shop/{stage}/{name}"), self.transport)
 
     @property
     def hosts(self) -> Mapping[str, str]:
         """What messages call the registries of the stages."""
-        near, far = self.near.proxy.host, self.far.proxy.host
-        return {FAST_FEEDBACK: near, EXTENDED_TEST: near, PROD: far}
+        return hosts_by_stage(self.near.proxy.host, self.far.proxy.host)
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
@@ -190,11 +189,8 @@ class World:
             self.pubsub.create_subscription(topic, topic)
 
     def _settings(self) -> Mapping[str, str]:
-        near, far = self.parts.near.proxy.host, self.parts.far.proxy.host
-        stages = three_stages(near, far)
-        # Some images begin in the second stage, without having come from the first.
-        stages = stages.replace("extended-test:\n", "extended-test:\n        entry: any\n")
-        text = stages + signed(self.folder)
+        hosts = self.parts.hosts
+        text = five_stages(hosts[FAST_FEEDBACK], hosts[PROD]) + signed(self.folder)
         settings = function_environment(self.folder, self.pubsub, text)
         return {**settings, "PUBSUB_EMULATOR_HOST": self.gate.host}
 
