@@ -158,7 +158,7 @@ def dead_letter(message: Message, reason: str, kind: str) -> Event:
     those whose names its client takes for parameters get the prefix ``original-``.
     """
     own = {
-        "promotion-dlq-reason": reason.encode(errors="replace")[:1024].decode(errors="ignore"),
+        "promotion-dlq-reason": reason.encode()[:1024].decode(errors="ignore"),
         "promotion-dlq-class": kind,
         "promotion-dlq-topic": message.topic,
     }

@@ -180,7 +180,9 @@ def parse(message: Message) -> TestResult | Deployed | Incident | Evaluate:
     except (ValueError, TypeError, OverflowError, RecursionError, BadReference) as error:
         raise BadMessage(f"Not a test result: {error}") from error
     except CloudEventError as error:
-        raise BadMessage(f"Not a test result: {error}") from error
+        # It may repeat halves of characters, which can be neither published nor logged.
+        said = str(error).encode(errors="replace").decode()
+        raise BadMessage(f"Not a test result: {said}") from error
 
 
 def report(result: PlainResult) -> Event:
