@@ -36,6 +36,7 @@ from tests.chaos.reader import Reader
 from tests.chaos.stages import five_stages, hosts_by_stage
 from tests.chaos.stock import VERSION, Denied, Message, Placed, Promoted, PutAside, Stock
 from tests.integration.shop import PROD
+from tests.topics import RecordedTopic
 from tests.unit.attached import delete
 from tests.unit.promoting import evidence_store, promoter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -15,8 +16,14 @@ import pytest
 
 from dev.anonymous import anonymous_transport
 from promotion.deadline import Deadline
-from promotion.errors import BeyondLimit, DeadlineExceeded, PromotionError
+from promotion.errors import (
+    BeyondLimit,
+    ContentMismatch,
+    DeadlineExceeded,
+    PromotionError,
+)
 from promotion.registry.client import RepositoryClient
+from promotion.registry.connections import Connections
 from promotion.registry.copy import copy
 from promotion.registry.manifest import OCI_MANIFEST, Blob, Manifest
 from promotion.registry.reference import Digest, Repository, digest_of
@@ -137,6 +144,45 @@ def test_malice_costs_little(malice: Say, impatient: Transport) -> None:
         impatient.close()
     assert refused > 0
     assert peak < MOST_MEMORY
+
+
+@pytest.mark.parametrize("named", ["1.0", digest_of(gzip.compress(b"{}", mtime=0))])
+def test_what_comes_compressed_stays_so(named: str, impatient: Transport) -> None:
+    """It is asked for as it is, and what is sent otherwise is taken as it was sent."""
+    sent = gzip.compress(b"{}", mtime=0)
+    asked_for: list[str | None] = []
+
+    def compressed(asked: BaseHTTPRequestHandler) -> None:
+        asked_for.append(asked.headers["Accept-Encoding"])
+        whole(asked, sent, Content_Encoding="gzip")
+
+    with HostileRegistry(compressed) as registry:
+        client = RepositoryClient(Repository(registry.host, "shop"), impatient)
+        assert client.manifest(named).content == sent
+        assert client.read_blob(Blob(digest_of(sent), len(sent)), 99) == sent
+        impatient.close()
+    assert asked_for == ["identity", "identity"]
+
+
+def test_other_bytes_than_were_asked_for_are_no_blob_and_no_manifest(impatient: Transport) -> None:
+    """Whether it is what was read, or what the registry says that it has kept."""
+    said = {"Docker_Content_Digest": SUBJECT}
+    with HostileRegistry(lambda asked: whole(asked, b"other", **said)) as registry:
+        client = RepositoryClient(Repository(registry.host, "shop"), impatient)
+        with pytest.raises(ContentMismatch):
+            client.read_blob(Blob(digest_of(b"bytes"), 5), 5)
+        with pytest.raises(ContentMismatch):
+            client.put_manifest(Manifest(OCI_MANIFEST, digest_of(b"{}"), b"{}"))
+        impatient.close()
+
+
+def test_an_answer_of_another_service_is_read_up_to_a_limit() -> None:
+    """A token endpoint is one that a registry may have named."""
+    connections = Connections()
+    with HostileRegistry(lambda asked: whole(asked, b"x" * 2 * 1024 * 1024)) as service:
+        answer = connections.fetch("GET", f"http://{service.host}/token", {})
+        assert len(answer.content) == 1024 * 1024
+        connections.close()
 
 
 @pytest.mark.parametrize("malice", WITHOUT_PAUSE, ids=lambda malice: malice.__name__)
