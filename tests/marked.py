@@ -89,9 +89,9 @@ def command_lines(pid: int) -> dict[str, bytes]:
     return {f"the arguments of {each}": _arguments(each) for each in sorted(family)}
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    """All files in a folder, such as what a registry keeps."""
-    found = (each for each in sorted(folder.rglob("*")) if each.is_file())
+def files_in(folder: Path, pattern: str = "*") -> dict[str, bytes]:
+    """All files in a folder with such names, such as what a registry keeps."""
+    found = (each for each in sorted(folder.rglob(pattern)) if each.is_file())
     return {str(each.relative_to(folder)): each.read_bytes() for each in found}
 
 

@@ -42,6 +42,14 @@ class Seen:
     early: list[Received] = field(default_factory=list)
     late: list[Received] = field(default_factory=list)
 
+    def sent(self) -> Mapping[str, bytes]:
+        """All of it as bytes, with the attributes."""
+        sent = [*self.events, *self.late, *self.letters]
+        return {
+            f"message {number}": each.data + str(each.attributes).encode(errors="replace")
+            for number, each in enumerate(sent)
+        }
+
     def of(self, image: Placed) -> list[Received]:
         """The events about an image."""
         return [each for each in self.events if each.attributes.get("image") == image.name]

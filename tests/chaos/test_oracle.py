@@ -36,6 +36,7 @@ from tests.chaos.reader import Reader
 from tests.chaos.stages import five_stages, hosts_by_stage
 from tests.chaos.stock import VERSION, Denied, Message, Placed, Promoted, PutAside, Stock
 from tests.integration.shop import PROD
+from tests.marked import Marked
 from tests.topics import RecordedTopic
 from tests.unit.attached import delete
 from tests.unit.promoting import evidence_store, promoter
@@ -327,3 +328,14 @@ def test_every_scenario_is_explained() -> None:
     page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
     for scenario in SCENARIOS.values():
         assert f"| `{scenario.name}` | {scenario.summary} |" in page
+
+
+def test_a_secret_is_found_in_whatever_was_sent(ended: Ended) -> None:
+    """In an event's attributes or data, and in a dead letter."""
+    secrets = Marked()
+    secret = secrets.new("the key")
+    assert secrets.found_in(ended.seen.sent()) == []
+    ended.repeat(data=secret.encode())
+    ended.seen.late.append(Received(b"", {"told": secret}, "3"))
+    ended.seen.letters.append(Received(b"", {"promotion-dlq-reason": secret}, "4"))
+    assert len(secrets.found_in(ended.seen.sent())) == 3

@@ -29,6 +29,7 @@ from tests.chaos.gate import Gate
 from tests.chaos.scenario import Arrangement
 from tests.chaos.stages import five_stages, hosts_by_stage
 from tests.integration.shop import FAST_FEEDBACK, PROD
+from tests.marked import Marked, files_in
 from tests.unit.promoting import evidence_store
 
 _ACK_SECONDS = 60
@@ -132,6 +133,7 @@ class World:
 
     Attributes:
         pubsub: Speaks to the emulator itself.
+        secrets: What functions are given and must never show.
         gate: By which functions publish.
         doorways: Before each function, to see what is delivered.
     """
@@ -146,6 +148,7 @@ class World:
         self.pubsub = stack.enter_context(PubSub(emulator.host, project))
         self.gate = stack.enter_context(Gate(emulator.host))
         self._create_topics()
+        self.secrets = Marked()
         settings = self._settings()
         self.instances = [Instance(settings, self.folder, stack) for _ in range(instances)]
         self.doorways = [stack.enter_context(Proxy(each.service.host)) for each in self.instances]
@@ -182,6 +185,10 @@ class World:
         exchanges = [each for doorway in self.doorways for each in doorway.exchanges()]
         return sum(status in (None, each.status) for each in exchanges)
 
+    def logs(self) -> Mapping[str, bytes]:
+        """All that functions have written, however often they were started."""
+        return files_in(self.folder, "function-*.log")
+
     def _create_topics(self) -> None:
         for topic in (RESULTS, EVENTS, DEAD_LETTERS):
             self.pubsub.create_topic(topic)
@@ -191,6 +198,8 @@ class World:
     def _settings(self) -> Mapping[str, str]:
         hosts = self.parts.hosts
         text = five_stages(hosts[FAST_FEEDBACK], hosts[PROD]) + signed(self.folder)
+        for key in self.folder.glob("*.pem"):
+            self.secrets.mark_key("the signing key", key.read_text())
         settings = function_environment(self.folder, self.pubsub, text)
         return {**settings, "PUBSUB_EMULATOR_HOST": self.gate.host}
 
