@@ -68,7 +68,8 @@ class _Deployment:
 
 def _deployment(environment: Mapping[str, str]) -> _Deployment:
     file = Path(environment.get("PROMOTION_CONFIG", "promotion.yaml"))
-    pipelines = configuration.load(file)
+    text = configuration.read(file)
+    pipelines = configuration.parse(str(file), text)
     gates.check_supported(pipelines)
     connections = Connections()
     signer, verifier = signing.signer_and_verifier(pipelines.signing, connections.fetch)
@@ -82,7 +83,7 @@ def _deployment(environment: Mapping[str, str]) -> _Deployment:
         connections,
         _transport(environment, connections),
         EvidenceStore(signer, verifier),
-        PolicyKeeper(partial(_policy, file.read_bytes(), pipelines, signer)),
+        PolicyKeeper(partial(_policy, text.encode(), pipelines, signer)),
     )
 
 

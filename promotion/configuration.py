@@ -49,6 +49,10 @@ from promotion.written import (
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+_PLAINLY = {
+    "Expected `object`, got `null`": "nothing is written here",
+    "Expected `object` of length >= 1": "there is none; write one at least",
+}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -59,14 +63,22 @@ def load(path: Path) -> Pipelines:
         BadConfiguration: It cannot be read or is wrong; the text has a line for each problem, with
             file, line and key.
     """
+    return parse(str(path), read(path))
+
+
+def read(path: Path) -> str:
+    """The text of a promotion.yaml, as it is: its digest is that of the file.
+
+    Raises:
+        BadConfiguration: It cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(
             f"The configuration {path} cannot be read: {getattr(error, 'strerror', None) or error};"
             " write one, or let PROMOTION_CONFIG name it"
         ) from error
-    return parse(str(path), text)
 
 
 def parse(name: str, text: str) -> Pipelines:
@@ -147,7 +159,7 @@ def _explained(error: msgspec.ValidationError, path: KeyPath) -> tuple[KeyPath, 
         return (*place, key), f"unknown key{_did_you_mean(key)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return (*place, missing[1]), "this key is missing"
-    return place, problem[:1].lower() + problem[1:]
+    return place, _PLAINLY.get(problem) or problem[:1].lower() + problem[1:]
 
 
 def _did_you_mean(key: str) -> str:

@@ -32,7 +32,8 @@ class Document(msgspec.Struct, frozen=True):
         known = path
         while known and known not in self.lines:
             known = known[:-1]
-        return f"{self.name}:{self.lines.get(known, 1)}: {dotted(path)}"
+        line = f"{self.name}:{self.lines.get(known, 1)}"
+        return f"{line}: {dotted(path)}" if path else line
 
 
 def dotted(path: KeyPath) -> str:

@@ -14,7 +14,7 @@ from promotion.evidence.alert import Alert
 from promotion.evidence.store import EvidenceStore
 from promotion.inventory import Inventory
 from promotion.messages import evaluation
-from promotion.pipeline import Image, Pipeline, Pipelines, Stage
+from promotion.pipeline import NAMES_OF_RECORDS, Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
 from promotion.registry.client import writer
@@ -188,6 +188,8 @@ class Lookout:
 
 def _image(pipeline: Pipeline, stage: Stage, name: str) -> Image | None:
     """The image with a name in a stage; None if an alert policy's label is no such name."""
+    if name in NAMES_OF_RECORDS:
+        return None
     try:
         repository = Repository.parse(f"{stage.repository}/{name}")
     except BadReference:

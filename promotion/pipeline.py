@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 
-_RESERVED = frozenset({"promotion-policy", "promotion-control"})
+NAMES_OF_RECORDS = frozenset({"promotion-policy", "promotion-control"})
+"""What a stage keeps about itself, beside its images: nothing is promoted under these names."""
 
 
 class WeeklyFreeze(msgspec.Struct, frozen=True):
@@ -280,7 +281,7 @@ class Pipelines(msgspec.Struct, frozen=True):
             for stage in pipeline.stages.values():
                 if stage.holds(reference.repository):
                     name = reference.repository.path.removeprefix(f"{stage.repository.path}/")
-                    if name in _RESERVED:
+                    if name in NAMES_OF_RECORDS:
                         raise BadMessage(f"{reference} is no image: the name is kept for records")
                     return Image(pipeline, stage, name, reference)
         raise BadMessage(self._nowhere(reference))

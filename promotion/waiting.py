@@ -14,7 +14,6 @@ from functools import partial
 
 import msgspec
 
-from promotion import control_log, policy
 from promotion.deadline import NEVER, Deadline
 from promotion.errors import PromotionError
 from promotion.evidence.act import Act
@@ -24,7 +23,7 @@ from promotion.evidence.by_hand import PromotionByHand
 from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.inventory import Inventory, Tags
-from promotion.pipeline import Gate, Image, Pipeline, Stage
+from promotion.pipeline import NAMES_OF_RECORDS, Gate, Image, Pipeline, Stage
 from promotion.registry import parallel
 from promotion.registry.client import RepositoryClient
 from promotion.registry.reference import Digest, Reference, Repository
@@ -32,7 +31,6 @@ from promotion.registry.transport import Transport
 
 # Tags that clients set to find what belongs to a digest: referrers, signatures, evidence.
 _OF_A_DIGEST = ("sha256-", "sha512-")
-_NO_IMAGES = frozenset({policy.NAME, control_log.NAME})
 _AT_ONCE = 8
 
 
@@ -142,7 +140,7 @@ def _found(
     here: Mapping[str, Tags],
     next_stages: Sequence[Mapping[str, Tags]],
 ) -> Iterator[tuple[Reference, Digest | None]]:
-    for name in sorted(here.keys() - _NO_IMAGES):
+    for name in sorted(here.keys() - NAMES_OF_RECORDS):
         tags = here[name]
         waiting = {
             tag

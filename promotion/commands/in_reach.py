@@ -80,8 +80,8 @@ def p2p_pipeline(environment: Mapping[str, str]) -> InReach | None:
 def _read(path: Path) -> InReach:
     from promotion import configuration
 
-    pipelines = configuration.load(path)
-    return InReach(str(path), path.read_text(encoding="utf-8"), pipelines)
+    text = configuration.read(path)
+    return InReach(str(path), text, configuration.parse(str(path), text))
 
 
 def _stages(registry: str, environment: Mapping[str, str]) -> dict[str, object]:

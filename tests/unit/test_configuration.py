@@ -257,11 +257,30 @@ def test_values_that_cannot_be_read_are_errors_too(value: str) -> None:
         configuration.parse("promotion.yaml", FULL.replace("semver", value))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "1", "pipelines: {}", "pipelines: {shop: {}}"])
-def test_a_file_without_pipelines_is_an_error(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "nothing is written here"),
+        ("[]", "expected `object`, got `array`"),
+        ("1", "expected `object`, got `int`"),
+        ("pipelines: {}", "pipelines: there is none; write one at least"),
+        ("pipelines: {shop: }", "pipelines.shop: nothing is written here"),
+        ("pipelines: {shop: {}}", "pipelines.shop.stages: this key is missing"),
+    ],
+)
+def test_a_file_without_pipelines_is_an_error(text: str, complaint: str) -> None:
     """A file that configures nothing is reported, not run."""
-    with pytest.raises(BadConfiguration):
+    with pytest.raises(BadConfiguration) as raised:
         configuration.parse("promotion.yaml", text)
+    assert str(raised.value).removeprefix("promotion.yaml:1: ") == complaint
+
+
+def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """Its digest, which records name as that of the policy, is what others find for the file."""
+    file = tmp_path / "promotion.yaml"
+    file.write_bytes(FULL.replace("\n", "\r\n").encode())
+    assert configuration.read(file).encode() == file.read_bytes()
+    assert configuration.load(file) == configuration.parse("promotion.yaml", FULL)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -152,12 +152,14 @@ def test_a_promotion_by_hand_counts_as_one(shop: Shop, look: Look) -> None:
     assert len(shop.evidence("extended-test", image.digest).alerts) == 1
 
 
-@pytest.mark.parametrize("image", ["shop", "", "../../etc", "Not A Name"])
+@pytest.mark.parametrize("image", ["shop", "", "../../etc", "Not A Name", control_log.NAME])
 def test_an_incident_of_no_image_is_laid_to_its_stage(shop: Shop, look: Look, image: str) -> None:
-    """Nothing runs there, or the label is missing or no name: the stage as a whole is blocked."""
-    look().incident(replace(INCIDENT, image=image))
-    (alert,) = of_stage(shop, "fast-feedback").alerts
-    assert alert.said.subject == f"{shop.near.host}/shop/fast-feedback"
+    """Nothing runs there, or the label is missing or no image's: all of the stage is blocked."""
+    for said in (INCIDENT, CLOSED):
+        look().incident(replace(said, image=image))
+    alerts = of_stage(shop, "fast-feedback").alerts
+    assert {each.said.subject for each in alerts} == {f"{shop.near.host}/shop/fast-feedback"}
+    assert {each.said.is_open for each in alerts} == {True, False}
     assert of_stage(shop, "extended-test").alerts == ()
 
 
