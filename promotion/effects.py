@@ -122,15 +122,21 @@ class Effects:
         self._policy.keep(writer(policy.repository_of(stage), self._transport, deadline))
 
     def _tagged(self, case: Case, judgement: Judgement, image: Manifest) -> Judgement:
-        """Set the image's tag, if nothing speaks against it by now; the judgement by then."""
+        """Set the image's tag, if nothing speaks against it by now; the judgement by then.
+
+        Whoever states a failure looks at the tag afterwards, and here it is the other way round: so
+        one of the two sees what the other has done, and what fails is not said to be promoted.
+        """
         judgement = judge_again(case, judgement, self._store, self._now())
+        if judgement.standing.source is None:
+            raise NotFound(f"{case.promotion.source} was deleted while it was promoted")
         if judgement.verdict.decision is not Decision.PROMOTE or judgement.standing.destination:
             return judgement
         # One that another writer has set first makes it a denial.
         named = set_tag(case.destination, image, case.promotion.version)
-        if named == image.digest:
-            return judgement
-        return judgement.with_finding(gates.tag_conflict(case.promotion, named))
+        if named != image.digest:
+            return judgement.with_finding(gates.tag_conflict(case.promotion, named))
+        return judge_again(case, judgement, self._store, self._now())
 
     def _record(
         self, case: Case, judgement: Judgement, image: Manifest, there: Evidence

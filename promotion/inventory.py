@@ -78,7 +78,8 @@ class RegistryInventory:
         # A stage may be a whole repository of Artifact Registry, or a folder in one.
         folder = f"{stage}/".removeprefix(f"{repository.address}/")
         packages = [each for each in self._packages[repository] if each.startswith(folder)]
-        listed = _shared_out(partial(self._artifact_registry.tags, repository), packages)
+        list_tags = partial(self._artifact_registry.tags, repository)
+        listed = _shared_out(list_tags, packages, stage.host)
         return {package.removeprefix(folder): tags for package, tags in listed.items()}
 
     def _elsewhere(self, stage: Repository) -> Mapping[str, Tags]:
@@ -87,7 +88,7 @@ class RegistryInventory:
             self._catalogs[stage.host] = found
         folder = f"{stage.path}/"
         inside = [each for each in self._catalogs[stage.host] if each.path.startswith(folder)]
-        listed = _shared_out(self._tags, inside)
+        listed = _shared_out(self._tags, inside, stage.host)
         return {each.path.removeprefix(folder): tags for each, tags in listed.items()}
 
     def _tags(self, repositories: Sequence[Repository]) -> dict[Repository, Tags]:
@@ -98,9 +99,11 @@ class RegistryInventory:
 
 
 def _shared_out(
-    list_tags: Callable[[Sequence[_Subject]], Mapping[_Subject, Tags]], subjects: Sequence[_Subject]
+    list_tags: Callable[[Sequence[_Subject]], Mapping[_Subject, Tags]],
+    subjects: Sequence[_Subject],
+    host: str,
 ) -> dict[_Subject, Tags]:
     """Have all of them listed, so many beside each other that others get their turns too."""
     shares = [subjects[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(subjects)))]
-    begun = [parallel.start(partial(list_tags, share)) for share in shares]
+    begun = [parallel.start(partial(list_tags, share), host) for share in shares]
     return {subject: tags for each in begun for subject, tags in each.result().items()}

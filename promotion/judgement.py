@@ -12,7 +12,7 @@ from functools import partial
 
 from promotion import control_log, gates
 from promotion.deadline import NEVER, Deadline
-from promotion.errors import EvidenceMissing, NotFound
+from promotion.errors import EvidenceMissing
 from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
@@ -109,6 +109,10 @@ class Case:
     def places(self) -> tuple[RepositoryClient, ...]:
         """Where evidence about the image may be."""
         return (self.source, *self.elsewhere)
+
+    def has_arrived(self, standing: Standing) -> bool:
+        """Whether the version names the image in the next stage."""
+        return standing.destination == self.promotion.digest
 
     def reached(self) -> list[str]:
         """The stages after the image's own, on all ways out, where the version names this digest.
@@ -260,12 +264,9 @@ def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: dateti
     """Judge once more, upon all that may have changed meanwhile; the image itself cannot.
 
     Raises:
-        NotFound: The version is not at the source any more.
         Retryable: A registry failed.
     """
     standing, evidence, known = _asked(case, store)
-    if standing.source is None:
-        raise NotFound(f"{case.promotion.source} was deleted while it was promoted")
     verdict = _decided(case, known, standing, now)
     return Judgement(verdict, evidence, standing, before.subject)
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+import msgspec
+
 from promotion import control_log
 from promotion.attribution import running_at
 from promotion.deadline import Deadline, attempting
@@ -17,13 +19,21 @@ from promotion.messages import evaluation
 from promotion.pipeline import NAMES_OF_RECORDS, Image, Pipeline, Pipelines, Stage
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
-from promotion.registry.client import writer
+from promotion.registry.client import RepositoryClient, writer
 from promotion.registry.reference import Digest, Reference, Repository
 from promotion.registry.transport import Transport
 from promotion.signals import Evaluate, Incident
 from promotion.waiting import Waiting, waiting_in
 
 _logger = logging.getLogger(__name__)
+
+
+class _Concerned(msgspec.Struct, frozen=True):
+    """An image that an incident is laid to, and the statement that says so."""
+
+    image: Reference
+    digest: Digest
+    stated: Digest
 
 
 class Lookout:
@@ -66,7 +76,7 @@ class Lookout:
             Retryable: A registry failed.
         """
         self._admit(incident.subscription)
-        concerned: list[tuple[Reference, Digest]] = []
+        concerned: list[_Concerned] = []
         failures: list[PromotionError] = []
         with attempting(self._seconds) as deadline:
             # No stage is to wait with its gate open for what becomes of an image of another one.
@@ -75,9 +85,11 @@ class Lookout:
                     concerned += self._state(pipeline, stage, incident, deadline)
                 except PromotionError as error:
                     failures.append(error)
-            for image, digest in concerned:
+            for each in concerned:
                 try:
-                    self._promoter.look_again(image, digest, incident.published_at)
+                    self._promoter.look_again(
+                        each.image, each.digest, incident.published_at, each.stated
+                    )
                 except PromotionError as error:
                     failures.append(error)
         raise_the_worst(failures)
@@ -126,19 +138,24 @@ class Lookout:
 
     def _state(
         self, pipeline: Pipeline, stage: Stage, incident: Incident, deadline: Deadline
-    ) -> list[tuple[Reference, Digest]]:
-        """State it of the digest that ran, which is returned, or else of the stage."""
+    ) -> list[_Concerned]:
+        """State it of the digest that ran, or else of the stage; where it was opened, it ends."""
         image = _image(pipeline, stage, incident.image)
-        stated = self._state_of(image, incident, deadline) if image else None
-        if stated:
-            return [stated]
-        self._state_of_stage(pipeline, stage, incident, deadline)
-        return []
+        concerned = self._state_of(image, incident, deadline) if image else None
+        control = writer(control_log.repository_of(stage.repository), self._transport, deadline)
+        if concerned is None or self._blocks(control, incident):
+            self._state_of_stage(pipeline, stage, incident, control)
+        return [concerned] if concerned else []
 
-    def _state_of(
-        self, image: Image, incident: Incident, deadline: Deadline
-    ) -> tuple[Reference, Digest] | None:
-        """State it of the digest that ran, which is returned with its name."""
+    def _blocks(self, control: RepositoryClient, incident: Incident) -> bool:
+        """Whether an incident that has ended is stated of the stage as a whole."""
+        if incident.is_open:
+            return False
+        alerts = control_log.read(control, self._store).alerts
+        return any(each.said.incident == incident.incident for each in alerts)
+
+    def _state_of(self, image: Image, incident: Incident, deadline: Deadline) -> _Concerned | None:
+        """State it of the digest that ran, which is returned."""
         place = writer(image.reference.repository, self._transport, deadline)
         running = running_at(incident.started_at, image, incident.incident, place, self._store)
         subject = place.find(running.digest) if running else None
@@ -146,18 +163,17 @@ class Lookout:
             return None
         known = self._store.read(running.digest, [place])
         alert = _alert(image.pipeline, image.stage, str(place.repository), incident)
-        self._store.attach(place, subject, alert, known)
-        return Reference(place.repository, running.version), running.digest
+        stated = self._store.attach(place, subject, alert, known)
+        return _Concerned(Reference(place.repository, running.version), running.digest, stated)
 
     def _state_of_stage(
-        self, pipeline: Pipeline, stage: Stage, incident: Incident, deadline: Deadline
+        self, pipeline: Pipeline, stage: Stage, incident: Incident, control: RepositoryClient
     ) -> None:
         _logger.warning(
-            "the incident %s cannot be attributed to an image: it blocks %s as a whole",
+            "the incident %s is stated of %s as a whole, not of an image",
             incident.incident,
             stage.name,
         )
-        control = writer(control_log.repository_of(stage.repository), self._transport, deadline)
         alert = _alert(pipeline, stage, str(stage.repository), incident)
         control_log.state(control, alert, self._store)
 

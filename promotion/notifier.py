@@ -14,7 +14,7 @@ from promotion.events import Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.evidence.store import EvidenceStore
-from promotion.judgement import BARRING, Case, Judgement, stages_holding
+from promotion.judgement import BARRING, Case, Judgement, judge_again, stages_holding
 from promotion.pipeline import Image
 from promotion.registry.client import writer
 from promotion.registry.reference import Digest
@@ -61,10 +61,11 @@ class Notifier:
             Retryable: It could not be announced or remembered.
         """
         observed = case.image.pipeline.observed
+        judgement = self._by_now(case, judgement)
         if judgement.verdict.decision is Decision.PROMOTE and not observed:
             return
         image = judgement.subject.digest if judgement.subject else None
-        has_arrived = self._has_arrived(case, judgement)
+        has_arrived = case.has_arrived(judgement.standing)
         causes = _taking_back(judgement) if has_arrived else ()
         if causes:
             self._announce(_revoked(case, Verdict(causes), at), case, image)
@@ -114,12 +115,13 @@ class Notifier:
             event = events.revoked(here, Verdict((finding,)), stages, act.basis.at)
             self._announcer.announce(event, digest, place)
 
-    def _has_arrived(self, case: Case, judgement: Judgement) -> bool:
-        """Whether the version names the image in the next stage: of a denial, by now."""
-        named = judgement.standing.destination
-        if named is None and judgement.verdict.decision is Decision.DENY:
-            named = self._named_by_now(case)
-        return named == case.promotion.digest
+    def _by_now(self, case: Case, judgement: Judgement) -> Judgement:
+        """The judgement; made again, if it is a denial of what has been promoted meanwhile."""
+        if judgement.verdict.decision is not Decision.DENY or judgement.standing.destination:
+            return judgement
+        if self._named_by_now(case) != case.promotion.digest:
+            return judgement
+        return judge_again(case, judgement, self._store, self._now())
 
     def _named_by_now(self, case: Case) -> Digest | None:
         """What the version names in the next stage, once nobody here is about to set it."""

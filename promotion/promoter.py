@@ -146,13 +146,16 @@ class Promoter:
         with attempting(self._seconds) as deadline:
             self._see_to(image, occasion, _deployment(image, deployed), gates, deadline)
 
-    def look_again(self, reference: Reference, digest: Digest, at: datetime) -> None:
+    def look_again(
+        self, reference: Reference, digest: Digest, at: datetime, stated: Digest | None = None
+    ) -> None:
         """Judge an image where it is, upon what is known by now.
 
         Args:
             reference: Its name there.
             digest: Of the image.
             at: When what it is looked at for was so; the time of events that no statement caused.
+            stated: The statement that it is looked at for, if there is one.
 
         Raises:
             Permanent: It is none of this deployment's.
@@ -161,7 +164,7 @@ class Promoter:
         image = self._found(reference)
         gates = [(image, image.stage.gate)] if image.stage.gate else []
         with attempting(self._seconds) as deadline:
-            occasion = Occasion(reference, digest, at)
+            occasion = Occasion(reference, digest, at, stated=stated)
             self._see_to(image, occasion, None, gates, deadline)
             self._notifier.tell_revocations(image, digest, deadline)
 
@@ -243,7 +246,7 @@ class Promoter:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store, self._now())
             check_counted(occasion.stated, judgement.evidence)
-            if judgement.standing.source is None:
+            if judgement.standing.source is None and not case.has_arrived(judgement.standing):
                 if occasion.published_at is None:
                     _logger.info("%s is not there any more", case.promotion.source)
                     return

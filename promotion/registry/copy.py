@@ -186,8 +186,9 @@ class _Walk:
 
     def _next_done(self) -> Future[Any]:
         # Told by each of them: to look at all that is pending would cost the more, the more it is.
+        left = self._pace.deadline.left
         try:
-            return self._done.get(timeout=min(max(self._pace.deadline.left, 0.0), TIMEOUT_MAX))
+            return self._done.get(block=left > 0, timeout=min(left, TIMEOUT_MAX))
         except Empty:
             # A blob may still be waiting for its turn to travel.
             raise self._pace.out_of_time() from None

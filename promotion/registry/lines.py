@@ -36,8 +36,6 @@ class Lines(Generic[Host]):
         # By the hosts that they take part in: what keeps one from beginning keeps all behind it.
         self._lines: dict[frozenset[Host], deque[_Waiting[Any, Host]]] = {}
         self._numbers = itertools.count()
-        # Those that have their turns, until a thread runs them.
-        self._begun: deque[_Waiting[Any, Host]] = deque()
         self._running = 0
         self._turns: Counter[Host] = Counter()
 
@@ -52,17 +50,14 @@ class Lines(Generic[Host]):
     def _begin_what_may(self) -> None:
         with self._lock:
             while first := self._taken():
-                self._begun.append(first)
-                self._threads.submit(self._work)
+                self._threads.submit(self._run, first)
 
-    def _work(self) -> None:
-        """Run one task after another, as long as there is one that may begin."""
-        task: _Waiting[Any, Host] | None = self._begun.popleft()
-        while task:
+    def _run(self, task: _Waiting[Any, Host]) -> None:
+        try:
             task.run()
+        finally:
             with self._lock:
                 self._give_back(task)
-                task = self._taken()
             self._begin_what_may()
 
     def _taken(self) -> _Waiting[Any, Host] | None:

@@ -20,7 +20,9 @@ REQUESTS = 32
 LOOK_UPS = 16
 """The look-ups that are under way at one host."""
 STREAMS = 16
-"""The blobs that travel, between all hosts."""
+"""The blobs that travel from or to one host."""
+STREAMS_IN_ALL = 2 * STREAMS
+"""The blobs that travel between all hosts."""
 _HOSTS = 4
 
 Result = TypeVar("Result")
@@ -40,7 +42,7 @@ class Stream(Protocol[Arrived_co]):
 
 _requests: Lines[str] = Lines(_HOSTS * REQUESTS, lambda _: REQUESTS, "registry-request")
 _look_ups: Lines[str] = Lines(_HOSTS * LOOK_UPS, lambda _: LOOK_UPS, "registry-look-up")
-_streams: Lines[HostLimit] = Lines(STREAMS, lambda limit: limit.streams, "registry-stream")
+_streams: Lines[HostLimit] = Lines(STREAMS_IN_ALL, lambda limit: limit.streams, "registry-stream")
 
 
 def start(task: Callable[[], Result], host: str = "") -> Future[Result]:

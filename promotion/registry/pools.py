@@ -72,23 +72,28 @@ class _Interruptible(HTTPConnection):
         name = self._dns_host.strip("[]")
         found = socket.getaddrinfo(name, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
-            connecting = socket.socket(family, kind, protocol)
             try:
-                self._connect(connecting, address)
+                return self._connect(family, kind, protocol, address)
             except OSError as error:
-                connecting.close()
                 failed = error
-            else:
-                return connecting
             if current().left <= 0:
                 break
         raise failed
 
-    def _connect(self, connecting: socket.socket, address: Any) -> None:
-        for option in self.socket_options or ():
-            connecting.setsockopt(*option)
-        connecting.settimeout(min(_CONNECT_SECONDS, max(current().left, 0.001)))
-        connecting.connect(address)
+    def _connect(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        connecting = socket.socket(family, kind, protocol)
+        try:
+            for option in self.socket_options or ():
+                connecting.setsockopt(*option)
+            connecting.settimeout(min(_CONNECT_SECONDS, max(current().left, 0.001)))
+            connecting.connect(address)
+            if current().left <= 0:
+                # What ends at the deadline has found nothing to cut until now.
+                raise TimeoutError
+        except OSError:
+            connecting.close()
+            raise
+        return connecting
 
     def request(self, *arguments: Any, **options: Any) -> None:
         with current().ending(self.cut):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from dev import images
@@ -16,6 +17,7 @@ from promotion import configuration, control_log
 from promotion.artifact_registry import artifact_registry
 from promotion.errors import (
     BadMessage,
+    EvidenceMissing,
     NotFound,
     PublishFailed,
     RegistryUnavailable,
@@ -23,6 +25,7 @@ from promotion.errors import (
 from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
+from promotion.evidence.store import EvidenceStore
 from promotion.inventory import RegistryInventory
 from promotion.lookout import Lookout
 from promotion.messages import Deployed
@@ -161,6 +164,31 @@ def test_an_incident_of_no_image_is_laid_to_its_stage(shop: Shop, look: Look, im
     assert {each.said.subject for each in alerts} == {f"{shop.near.host}/shop/fast-feedback"}
     assert {each.said.is_open for each in alerts} == {True, False}
     assert of_stage(shop, "extended-test").alerts == ()
+
+
+def test_an_incident_ends_where_it_was_opened(shop: Shop, look: Look) -> None:
+    """What runs was not known when it was opened: the stage is not blocked for ever by that."""
+    digest = shop.push().digest
+    look().incident(INCIDENT)
+    deploy(shop, digest, "1.0", hours=-1)
+    look().incident(CLOSED)
+    assert {each.said.is_open for each in of_stage(shop, "fast-feedback").alerts} == {True, False}
+
+
+def test_an_alert_that_is_not_listed_yet_is_waited_for(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is decided without what it is decided upon."""
+    digest = shop.push().digest
+    deploy(shop, digest, "1.0", hours=0)
+    hidden = EvidenceStore.read
+
+    def read(store: EvidenceStore, *about: Any) -> Evidence:
+        return msgspec.structs.replace(hidden(store, *about), alerts=())
+
+    monkeypatch.setattr(EvidenceStore, "read", read)
+    with pytest.raises(EvidenceMissing):
+        look().incident(INCIDENT)
 
 
 def test_without_labels_every_stage_that_asks_for_no_alerts_is_blocked(

@@ -11,21 +11,24 @@ from typing import Any
 import pytest
 
 from promotion import configuration, effects
+from promotion import promoter as promoter_module
 from promotion.errors import Contended, PublishFailed
 from promotion.events import DENIED, PROMOTED, REVOKED, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
+from promotion.judgement import Judgement, judge
 from promotion.messages import Outcome
-from promotion.registry import client
+from promotion.registry import client, tagging
 from promotion.registry import copy as engine
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Reference
+from promotion.registry.reference import Digest, Reference
 from promotion.registry.report import Copied
 from tests.topics import RecordedTopic
 from tests.unit.attached import refer
 from tests.unit.attesting import flood
 from tests.unit.promoting import evidence_store, promoter
 from tests.unit.shop import PUBLISHED, Shop, kinds
+from tests.unit.test_evidence_ignored import remove
 
 LATER = PUBLISHED + timedelta(hours=1)
 
@@ -245,3 +248,50 @@ def test_what_another_process_promotes_meanwhile_is_not_denied_for_a_flood(
     meanwhile(monkeypatch, is_promoted)
     shop.handle(shop.result(image.digest))
     assert kinds(to_next(shop.topic.events)) == [PROMOTED]
+
+
+def before_the_tag(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen when nothing has spoken against the tag, right before it is set."""
+
+    def set_tag(*arguments: Any) -> Digest:
+        monkeypatch.undo()
+        happens()
+        return tagging.set_tag(*arguments)
+
+    monkeypatch.setattr(effects, "set_tag", set_tag)
+
+
+def test_what_fails_in_the_moment_of_its_promotion_is_not_said_to_be_promoted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has denied it, and the tag is there all the same: that is taken back."""
+    image = shop.push()
+    failed = replace(shop.result(image.digest, outcome=Outcome.FAILURE), finished_at=LATER)
+    before_the_tag(monkeypatch, lambda: shop.handle(failed))
+    shop.handle(shop.result(image.digest))
+    assert kinds(to_next(shop.topic.events)) == [DENIED, REVOKED]
+
+
+def test_what_a_newer_success_promotes_is_not_taken_back_for_the_failure_before(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that has judged before the success, and looks when the tag is there."""
+    image = shop.push()
+    failed = shop.result(image.digest, outcome=Outcome.FAILURE)
+
+    def then_promoted(*arguments: Any) -> Judgement:
+        monkeypatch.undo()
+        judgement = judge(*arguments)
+        shop.handle(replace(shop.result(image.digest), finished_at=LATER))
+        return judgement
+
+    monkeypatch.setattr(promoter_module, "judge", then_promoted)
+    shop.handle(failed)
+    assert kinds(to_next(shop.topic.events)) == [PROMOTED]
+
+
+def test_what_has_arrived_is_not_waited_for_where_it_came_from(shop: Shop) -> None:
+    """Its tag at the source was deleted before the promotion was announced."""
+    image, lost = arrived_unannounced(shop)
+    remove(shop.stage("fast-feedback"), "manifests/1.0")
+    assert to_next(shop.handle(shop.result(image.digest))) == [lost]

@@ -298,12 +298,24 @@ def test_a_blob_whose_turn_does_not_come_ends_at_the_deadline(
     source: RepositoryClient, destination: RepositoryClient
 ) -> None:
     """Behind the streams of others, a copy waits no longer than it has time."""
-    held = [Held() for _ in range(parallel.STREAMS)]
+    held = [Held() for _ in range(parallel.STREAMS_IN_ALL)]
     futures = [parallel.start_stream(each) for each in held]
     image = images.push_image(source, [CONTENT])
     with pytest.raises(DeadlineExceeded, match="used up"):
         copy(image, source, destination.until(Deadline.after(0.5)))
     assert not any(future.done() for future in futures)
+    ended(futures, *held)
+
+
+def test_a_host_whose_blobs_stand_still_holds_up_no_other(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """However many of them have their turns, and wait for theirs, others travel meanwhile."""
+    still = HostLimit("stuck.example", parallel.STREAMS, parallel.STREAMS)
+    held = [Held(still) for _ in range(parallel.STREAMS_IN_ALL)]
+    futures = [parallel.start_stream(each) for each in held]
+    image = images.push_image(source, [CONTENT])
+    assert copy(image, source, destination.until(Deadline.after(5))).blobs
     ended(futures, *held)
 
 
