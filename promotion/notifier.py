@@ -66,7 +66,7 @@ class Notifier:
             return
         image = judgement.subject.digest if judgement.subject else None
         has_arrived = case.has_arrived(judgement.standing)
-        causes = _taking_back(judgement) if has_arrived else ()
+        causes = self._taking_back(case, judgement) if has_arrived else ()
         if causes:
             self._announce(_revoked(case, Verdict(causes), at), case, image)
         elif has_arrived and not observed:
@@ -123,6 +123,17 @@ class Notifier:
             return judgement
         return judge_again(case, judgement, self._store, self._now())
 
+    def _taking_back(self, case: Case, judgement: Judgement) -> tuple[Finding, ...]:
+        """What takes a promotion back; not what a person knew who let the image past its gate."""
+        destination = case.promotion.destination
+        causes = _against_the_image(judgement)
+        if not causes:
+            return ()
+        there = self._store.read(case.promotion.digest, [case.destination])
+        by_hand = [each.said for each in there.by_hand]
+        decided = [each.decided_at for each in by_hand if each.destination == destination]
+        return tuple(each for each in causes if not decided or _newest(each) > max(decided))
+
     def _named_by_now(self, case: Case) -> Digest | None:
         """What the version names in the next stage, once nobody here is about to set it."""
         with self._turns.turn(str(case.promotion.destination)):
@@ -173,14 +184,18 @@ class Notifier:
         return None
 
 
-def _taking_back(judgement: Judgement) -> tuple[Finding, ...]:
-    """What takes a promotion back: what is said of the image itself, not of its whole stage."""
+def _against_the_image(judgement: Judgement) -> tuple[Finding, ...]:
+    """What is found against the image itself, and not against its whole stage."""
     return tuple(
         each
         for each in judgement.verdict.findings
         if each.code in _REVOKING
         and any(judgement.evidence.holds(basis.statement) for basis in each.basis)
     )
+
+
+def _newest(finding: Finding) -> datetime:
+    return max(basis.at for basis in finding.basis)
 
 
 def _revoked(case: Case, verdict: Verdict, at: datetime) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from promotion.errors import Contended, PublishFailed
 from promotion.events import DENIED, PROMOTED, REVOKED, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
+from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.judgement import Judgement, judge
 from promotion.messages import Outcome
 from promotion.registry import client, tagging
@@ -116,6 +117,23 @@ def revoke(shop: Shop, image: Manifest) -> None:
     act = Act(Kind.REVOKE, "shop", "", str(place.repository), "ann@example.com", "so", LATER)
     pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
     evidence_store(pipelines).attach(place, image, act, Evidence())
+
+
+def promote_by_hand(shop: Shop, image: Manifest, at: datetime) -> None:
+    """Let a person put it into the next stage, whatever its gate says."""
+    there = shop.stage("extended-test")
+    shop.push("extended-test")
+    said = PromotionByHand(
+        pipeline="shop",
+        from_stage="fast-feedback",
+        to_stage="extended-test",
+        source=Reference(shop.stage("fast-feedback").repository, "1.0"),
+        destination=Reference(there.repository, "1.0"),
+        author=Author("ann@acme.example", "google-credentials"),
+        decided_at=at,
+    )
+    pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
+    evidence_store(pipelines).attach(there, image, said, Evidence())
 
 
 def to_next(events: list[Event]) -> list[Event]:
@@ -295,3 +313,15 @@ def test_what_has_arrived_is_not_waited_for_where_it_came_from(shop: Shop) -> No
     image, lost = arrived_unannounced(shop)
     remove(shop.stage("fast-feedback"), "manifests/1.0")
     assert to_next(shop.handle(shop.result(image.digest))) == [lost]
+
+
+def test_what_a_person_knew_who_let_it_past_its_gate_takes_nothing_back(shop: Shop) -> None:
+    """A failure before the promotion by hand does not; one after it does."""
+    shop.written = shop.promotion_yaml.replace("[functional]", "[functional, nft]")
+    image = shop.push()
+    failed = shop.result(image.digest, outcome=Outcome.FAILURE)
+    assert kinds(shop.handle(failed)) == [DENIED]
+    promote_by_hand(shop, image, at=PUBLISHED + timedelta(minutes=1))
+    assert to_next(shop.handle(shop.result(image.digest, suite="nft"))) == []
+    again = shop.handle(replace(failed, finished_at=LATER))
+    assert kinds(to_next(again)) == [REVOKED]
