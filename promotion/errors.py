@@ -19,7 +19,7 @@ PromotionError
     ├── Contended            another process does the same at this moment
     ├── ContentMismatch      bytes that do not have the digest or the length they should have
     ├── DeadlineExceeded     the time for this attempt is used up; the next one goes on from here
-    ├── EvidenceMissing      a statement of one's own that would not count, or is not listed yet
+    ├── EvidenceMissing      a statement that cannot be read, and without which nothing is decided
     ├── NotFound             404: what is missing may still be on its way
     ├── PublishFailed        Pub/Sub did not take an event
     ├── RegistryUnavailable  429, 5xx, time-out, no connection
@@ -119,7 +119,10 @@ class DeadlineExceeded(Retryable):
 
 
 class EvidenceMissing(Retryable):
-    """A statement of one's own would not count, or is not listed yet."""
+    """A statement without which nothing is decided.
+
+    It is one's own, and is not listed yet or would not count; or it is listed, and not there.
+    """
 
 
 class NotFound(Retryable):

@@ -212,9 +212,18 @@ class EvidenceStore:
         return known or parallel.start(fetch, repository.repository.host)
 
     def _fetch(self, repository: RepositoryClient, subject: Digest, name: str) -> Read | None:
-        """What is kept under a digest or a tag; None if it has gone since it was listed."""
+        """What is kept under a digest or a tag; None if it has gone since it was listed.
+
+        Raises:
+            EvidenceMissing: It is listed all the same: nothing is decided upon the rest alone.
+        """
         manifest = repository.find(name)
         if manifest is None:
+            if name in self._listed(repository, subject):
+                raise EvidenceMissing(
+                    f"{repository.repository} lists the statement {name} about {subject}, and"
+                    " answers that it is not there"
+                )
             return None
         if ":" not in name:
             if name != attestation.tag_of(subject, manifest.digest):

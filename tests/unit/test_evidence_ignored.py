@@ -14,7 +14,7 @@ import pytest
 from dev import images
 from dev.registry import EmbeddedRegistry
 from promotion.dsse import Envelope
-from promotion.errors import ContentMismatch, NotFound
+from promotion.errors import ContentMismatch, EvidenceMissing, NotFound
 from promotion.evidence import attestation, suite_run
 from promotion.evidence.attested import MOST, Evidence
 from promotion.evidence.statement import PAYLOAD_TYPE
@@ -192,6 +192,32 @@ def test_a_statement_that_was_deleted_is_gone(place: RepositoryClient, image: Ma
     assert read(place, image) == Evidence()
     state(place, image)
     assert [each.said for each in read(place, image).runs] == [RUN]
+
+
+def test_a_statement_that_is_listed_and_not_there_is_waited_for(
+    place: RepositoryClient, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the failure: nothing is decided upon what else there is."""
+    state(place, image)
+    monkeypatch.setattr(RepositoryClient, "find", lambda *_: None)
+    with pytest.raises(EvidenceMissing, match="lists the statement"):
+        read(place, image)
+
+
+def test_a_statement_that_is_deleted_while_it_is_read_is_gone(
+    place: RepositoryClient, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was listed, and is so no more."""
+    state(place, image)
+    (run,) = read(place, image).runs
+
+    def find(repository: RepositoryClient, name: str) -> Manifest | None:
+        monkeypatch.undo()
+        remove(place, f"manifests/{run.basis.attestation}")
+        return repository.find(name)
+
+    monkeypatch.setattr(RepositoryClient, "find", find)
+    assert read(place, image) == Evidence()
 
 
 def test_two_hundred_statements_are_read(place: RepositoryClient, image: Manifest) -> None:
