@@ -8,6 +8,7 @@ The same seed leads to the same inputs, in the same order: of more time, only mo
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import sys
@@ -72,7 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=main.__doc__)
     parser.add_argument("--seconds", type=float, default=600, help="default: ten minutes")
     arguments = parser.parse_args()
+    # What the product logs of each input is no part of the table.
+    logging.getLogger().addHandler(logging.NullHandler())
     seed = chosen_seed()
+    print(f"fuzzing for {arguments.seconds:.0f} s …", file=sys.stderr)
     records = run(arguments.seconds, seed)
     print(table(records))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
