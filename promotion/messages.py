@@ -24,6 +24,7 @@ from promotion import typed
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.events import Event
+from promotion.readable import readable
 from promotion.registry.reference import Digest, Reference, is_canonical, parse_digest
 from promotion.signals import Evaluate, Incident, read_evaluate, read_incident
 
@@ -220,7 +221,8 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except _WRONG as error:
-        raise BadMessage(f"Not {what}: {error}") from error
+        # It may repeat halves of characters, which can be neither logged nor published.
+        raise BadMessage(f"Not {what}: {readable(str(error))}") from error
 
 
 def _content(message: Message) -> Any:

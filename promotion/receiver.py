@@ -11,7 +11,6 @@ from promotion.lookout import Lookout
 from promotion.messages import Deployed, TestResult
 from promotion.promoter import Promoter
 from promotion.publisher import Topic
-from promotion.readable import readable
 from promotion.signals import Evaluate, Incident
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +62,5 @@ class Receiver:
                 self._lookout.evaluate(said)
 
     def _put_aside(self, message: Message, error: PromotionError, kind: str) -> None:
-        # It may repeat what is no text: half a character can neither be logged nor published.
-        reason = readable(str(error))
-        _logger.error("dead letter (%s): %s", kind, reason, extra={"dead_letter": kind})
-        self._dead_letters.publish(events.dead_letter(message, reason, kind))
+        _logger.error("dead letter (%s): %s", kind, error, extra={"dead_letter": kind})
+        self._dead_letters.publish(events.dead_letter(message, str(error), kind))
