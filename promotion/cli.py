@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
@@ -76,12 +77,11 @@ def run() -> None:
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     work = Cancellation()
     signal.signal(signal.SIGINT, partial(_interrupt, work))
-    try:
-        with keeping(NEVER.unless(work)):
-            code = _run()
-    except KeyboardInterrupt:
-        print("promotion: interrupted", file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt), keeping(NEVER.unless(work)):
+        code = _run()
     if work.is_called:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("promotion: interrupted", file=sys.stderr, flush=True)
         code = INTERRUPTED
     # All is done and written. To take the interpreter down, thread by thread, would be a seventh of
     # a copy's time; and after Ctrl-C nobody waits for what threads are still at.
@@ -115,6 +115,8 @@ def _code() -> int:
 
 def _interrupt(work: Cancellation, *_: object) -> None:
     work.call()
+    # It may leave things half made; what they say when they are deleted is nobody's error.
+    sys.unraisablehook = lambda _: None
     raise KeyboardInterrupt
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,6 +234,40 @@ def test_an_interrupt_ends_it_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30) == (b"", b"promotion: interrupted\n")
         assert process.returncode == 130
+
+
+INTERRUPTED_TWICE = """
+import signal, socket
+from promotion import cli
+
+class HalfMade:
+    def __init__(self):
+        signal.raise_signal(signal.SIGINT)
+    def __del__(self):
+        self.made
+
+def interrupted(*_, **__):
+    try:
+        HalfMade()
+    finally:
+        signal.raise_signal(signal.SIGINT)
+
+socket.getaddrinfo = interrupted
+cli.run()
+"""
+"""Interrupts when it looks for a host: an object is deleted that was not made yet."""
+
+
+def test_an_interrupt_at_any_place_is_one_line(tmp_path: Path) -> None:
+    """Also if it leaves an object half made, and if the key is hit once more."""
+    images = ["127.0.0.1:1/a/b:1", "127.0.0.1:1/c/d:1"]
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_TWICE, "copy", *images],
+        capture_output=True,
+        env=processes.environment(tmp_path),
+    )
+    assert (ended.stdout, ended.stderr) == (b"", b"promotion: interrupted\n")
+    assert ended.returncode == 130
 
 
 def test_an_interrupt_in_the_middle_of_a_blob_gives_the_cursor_back(
