@@ -49,6 +49,9 @@ To start is a good part of the time that a copy takes.
 """
 
 _OBJECTS_BEFORE_COLLECTION = 50_000
+_SECONDS_TO_END = 1.0
+_STANDARD_ERROR = 2
+_SHOW_CURSOR = b"\x1b[?25h"
 _VERBOSE = ("-v", "--verbose")
 _EPILOG = """\
 examples:
@@ -80,9 +83,7 @@ def run() -> None:
     with suppress(KeyboardInterrupt), keeping(NEVER.unless(work)):
         code = _run()
     if work.is_called:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("promotion: interrupted", file=sys.stderr, flush=True)
-        code = INTERRUPTED
+        _end()
     # All is done and written. To take the interpreter down, thread by thread, would be a seventh of
     # a copy's time; and after Ctrl-C nobody waits for what threads are still at.
     os._exit(code)
@@ -114,10 +115,22 @@ def _code() -> int:
 
 
 def _interrupt(work: Cancellation, *_: object) -> None:
-    work.call()
-    # It may leave things half made; what they say when they are deleted is nobody's error.
+    """End the work in order, or at any rate: this may come where a lock stays locked for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _end)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_END)
+    # What is left half made may fail when it is deleted, which is nobody's error.
     sys.unraisablehook = lambda _: None
+    work.call()
     raise KeyboardInterrupt
+
+
+def _end(*_: object) -> NoReturn:
+    with suppress(OSError):
+        # Not with print, in the middle of which this may come.
+        os.write(_STANDARD_ERROR, _SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else b"")
+        os.write(_STANDARD_ERROR, b"promotion: interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -27,6 +27,7 @@ from tests.unit.slow import SlowServer
 
 COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 HIDDEN, SHOWN_AGAIN = b"\x1b[?25l", b"\x1b[?25h"
+IMAGES = ["127.0.0.1:1/a/b:1", "127.0.0.1:1/c/d:1"]
 STATED = {"action": "said", "subject": "shop", "author": "me@acme.example"}
 
 
@@ -236,8 +237,8 @@ def test_an_interrupt_ends_it_at_once(tmp_path: Path) -> None:
         assert process.returncode == 130
 
 
-INTERRUPTED_TWICE = """
-import signal, socket
+INTERRUPTED_AT_A_NAME = """
+import signal, socket, threading
 from promotion import cli
 
 class HalfMade:
@@ -247,6 +248,8 @@ class HalfMade:
         self.made
 
 def interrupted(*_, **__):
+    if threading.current_thread() is not threading.main_thread():
+        {elsewhere}
     try:
         HalfMade()
     finally:
@@ -255,14 +258,15 @@ def interrupted(*_, **__):
 socket.getaddrinfo = interrupted
 cli.run()
 """
-"""Interrupts when it looks for a host: an object is deleted that was not made yet."""
+"""Interrupts, twice, when it looks for a host: an object is deleted that was not made yet."""
 
 
-def test_an_interrupt_at_any_place_is_one_line(tmp_path: Path) -> None:
-    """Also if it leaves an object half made, and if the key is hit once more."""
-    images = ["127.0.0.1:1/a/b:1", "127.0.0.1:1/c/d:1"]
+@pytest.mark.parametrize("elsewhere", ["raise OSError", "threading.Event().wait()"])
+def test_an_interrupt_at_any_place_is_one_line(tmp_path: Path, elsewhere: str) -> None:
+    """Also if it leaves an object half made, and if a thread never ends what it waits for."""
+    script = INTERRUPTED_AT_A_NAME.format(elsewhere=elsewhere)
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_TWICE, "copy", *images],
+        [sys.executable, "-c", script, "copy", *IMAGES],
         capture_output=True,
         env=processes.environment(tmp_path),
     )
