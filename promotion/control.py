@@ -129,13 +129,10 @@ class Control:
             signals.prepare()
         repository = self._writer(image.reference.repository)
         subject = _named(image.reference, digest, repository)
-        statings: list[Callable[[], Digest | None]] = [
-            partial(self._store.attach, repository, subject, act, Evidence()),
-            *(partial(self._follow, each, subject, act) for each in self._elsewhere(image, act)),
-        ]
-        stated = sorted({each for each in _all_of(statings) if each})
+        stated = self._state_of_image(image, repository, subject, act)
+        statement = stated[image.reference]
         requested = signals is not None and _request_evaluations(
-            signals, self._where_it_may_wait(image, subject.digest, act), subject.digest
+            signals, self._where_it_may_wait(stated, subject.digest, act), subject.digest, statement
         )
         if signals and not requested and act.kind is Kind.REVOKE:
             # No scheduler finds an image that waits for nothing any more.
@@ -143,24 +140,37 @@ class Control:
                 f"{image.reference} is revoked, and goes no further; but Pub/Sub"
                 " failed, so that no event tells of it yet: revoke it again"
             )
-        return _done(act, str(image.reference), stated, subject.digest, requested)
+        return _done(act, str(image.reference), [statement], subject.digest, requested)
 
-    def _elsewhere(self, image: Image, act: Act) -> list[RepositoryClient]:
-        """Where a decision about an image is stated beside its own stage."""
-        if act.kind not in _IN_ALL_STAGES:
-            return []
-        return [self._writer(each.repository) for each in _in_other_stages(image)]
+    def _state_of_image(
+        self, image: Image, repository: RepositoryClient, subject: Manifest, act: Act
+    ) -> dict[Reference, Digest]:
+        """State it wherever it holds: the statement by each of the image's names, its own first."""
+        elsewhere = _in_other_stages(image) if act.kind in _IN_ALL_STAGES else []
+        statings: list[Callable[[], Digest | None]] = [
+            partial(self._store.attach, repository, subject, act, Evidence()),
+            *(partial(self._follow, name, subject, act) for name in elsewhere),
+        ]
+        stated = zip([image.reference, *elsewhere], _all_of(statings), strict=True)
+        return {name: statement for name, statement in stated if statement}
 
-    def _where_it_may_wait(self, image: Image, digest: Digest, act: Act) -> Iterator[Reference]:
-        """The image's names where a decision may let it go on: of a release, in every stage."""
-        yield image.reference
+    def _where_it_may_wait(
+        self, names: Iterable[Reference], digest: Digest, act: Act
+    ) -> Iterator[Reference]:
+        """Of the names that it is stated under, those where it may let the image go on.
+
+        These are the image's own name and, as a release holds in every stage, its others.
+        """
+        own, *others = names
+        yield own
         if act.kind is Kind.RELEASE:
-            for name in _in_other_stages(image):
+            for name in others:
                 if self._writer(name.repository).resolve(name.tag) == digest:
                     yield name
 
-    def _follow(self, repository: RepositoryClient, subject: Manifest, act: Act) -> Digest | None:
-        """State it of an image in a repository that may not have it."""
+    def _follow(self, name: Reference, subject: Manifest, act: Act) -> Digest | None:
+        """State it of an image in the repository of another stage, which may not have it."""
+        repository = self._writer(name.repository)
         if not repository.has_manifest(subject.digest):
             return None
         return self._store.attach(repository, subject, act, Evidence())
@@ -238,11 +248,13 @@ def _all_of(statings: Sequence[Callable[[], _Stated]]) -> list[_Stated]:
     return stated
 
 
-def _request_evaluations(signals: Topic, images: Iterable[Reference], digest: Digest) -> bool:
-    """Have an image judged again; if that fails, it is found when the scheduler next looks."""
+def _request_evaluations(
+    signals: Topic, images: Iterable[Reference], digest: Digest, statement: Digest
+) -> bool:
+    """Have an image judged upon a statement; if that fails, the scheduler's next look finds it."""
     try:
         for image in images:
-            signals.publish(evaluation(image, digest))
+            signals.publish(evaluation(image, digest, statement))
     except Retryable as error:
         _logger.warning("stated, but not judged again at once: %s", error)
         return False

@@ -108,7 +108,9 @@ class Lookout:
             raise BadMessage(f"There is no pipeline {request.pipeline!r}, but {', '.join(names)}")
         with attempting(self._seconds) as deadline:
             if request.image and request.digest:
-                self._promoter.look_again(request.image, request.digest, request.published_at)
+                self._promoter.look_again(
+                    request.image, request.digest, request.published_at, request.statement
+                )
             else:
                 raise_the_worst(list(self._look_at_all_that_wait(request, deadline)))
 

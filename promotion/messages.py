@@ -203,9 +203,18 @@ def report(result: PlainResult) -> Event:
     return Event(data, attributes)
 
 
-def evaluation(image: Reference, digest: Digest) -> Event:
-    """The message that has an image judged again, by whoever takes signals."""
-    content = {"evaluate": {"image": str(image), "digest": digest}}
+def evaluation(image: Reference, digest: Digest, statement: Digest | None = None) -> Event:
+    """The message that has an image judged again, by whoever takes signals.
+
+    Args:
+        image: Its name in the stage where it is to be judged.
+        digest: Of the image.
+        statement: One that was attached to it there, without which it is not to be judged.
+    """
+    content: dict[str, object] = {"evaluate": {"image": str(image), "digest": digest}}
+    if statement:
+        # Not in the request itself: there an older version takes no field that it does not know.
+        content["statement"] = statement
     return Event(msgspec.json.encode(content), {})
 
 

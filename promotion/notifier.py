@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from promotion import events
@@ -12,11 +12,18 @@ from promotion.deadline import Deadline
 from promotion.errors import BeyondLimit
 from promotion.events import Event
 from promotion.evidence.act import Act, Kind
-from promotion.evidence.attested import Evidence
+from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.store import EvidenceStore
-from promotion.judgement import BARRING, Case, Judgement, judge_again, stages_holding
+from promotion.judgement import (
+    BARRING,
+    Case,
+    Judgement,
+    check_counted,
+    judge_again,
+    stages_holding,
+)
 from promotion.pipeline import Image
-from promotion.registry.client import writer
+from promotion.registry.client import RepositoryClient, writer
 from promotion.registry.reference import Digest
 from promotion.registry.transport import Transport
 from promotion.turns import Turns
@@ -92,8 +99,16 @@ class Notifier:
         image = promotion.digest if case.source.has_manifest(promotion.digest) else None
         self._announce(events.denied(promotion, verdict, at), case, image)
 
-    def tell_revocations(self, image: Image, digest: Digest, deadline: Deadline) -> None:
+    def tell_revocations(
+        self, image: Image, digest: Digest, stated: Digest | None, deadline: Deadline
+    ) -> None:
         """Announce each decision by which an image was revoked in its stage, once.
+
+        Args:
+            image: The image in its stage.
+            digest: Of the image.
+            stated: The statement that it is looked at for, without which one may be missed.
+            deadline: When it must be done.
 
         Raises:
             Retryable: Something could not be asked, announced or remembered.
@@ -104,9 +119,15 @@ class Notifier:
         except BeyondLimit as error:
             _logger.warning("nobody is told who has revoked it: %s", error)
             return
-        acts = [each for each in evidence.acts if _revokes(each.said, image)]
-        if not acts or not place.has_manifest(digest):
-            return
+        revoked = [each for each in evidence.acts if _revokes(each.said, image)]
+        if (revoked or stated) and place.has_manifest(digest):
+            check_counted(stated, evidence)
+            if revoked:
+                self._announce_revocations(revoked, image, digest, place)
+
+    def _announce_revocations(
+        self, acts: Sequence[Attested[Act]], image: Image, digest: Digest, place: RepositoryClient
+    ) -> None:
         here = image.as_it_stands(digest)
         stages = stages_holding(image, digest, image.stage, place)
         for act in acts:

@@ -155,7 +155,7 @@ class Promoter:
             reference: Its name there.
             digest: Of the image.
             at: When what it is looked at for was so; the time of events that no statement caused.
-            stated: The statement that it is looked at for, if there is one.
+            stated: The statement that it is looked at for, if there is one: it must be listed.
 
         Raises:
             Permanent: It is none of this deployment's.
@@ -166,7 +166,7 @@ class Promoter:
         with attempting(self._seconds) as deadline:
             occasion = Occasion(reference, digest, at, stated=stated)
             self._see_to(image, occasion, None, gates, deadline)
-            self._notifier.tell_revocations(image, digest, deadline)
+            self._notifier.tell_revocations(image, digest, stated, deadline)
 
     def _found(self, reference: Reference) -> Image:
         image = self._pipelines.find(reference)
@@ -245,11 +245,13 @@ class Promoter:
         with AllAttachments(case.source) as attachments:
             attachments.look_up(case.promotion.digest)
             judgement = judge(case, self._store, self._now())
+            standing = judgement.standing
+            is_missing = standing.source is None and not case.has_arrived(standing)
+            if is_missing and occasion.published_at is None:
+                _logger.info("%s is not there any more", case.promotion.source)
+                return
             check_counted(occasion.stated, judgement.evidence)
-            if judgement.standing.source is None and not case.has_arrived(judgement.standing):
-                if occasion.published_at is None:
-                    _logger.info("%s is not there any more", case.promotion.source)
-                    return
+            if is_missing:
                 self._wait_for(str(case.promotion.source), occasion)
             promotes = judgement.verdict.decision is Decision.PROMOTE
             if promotes and not case.image.pipeline.observed:

@@ -60,6 +60,8 @@ class Evaluate:
         image: Which image; None for all that wait.
         digest: Its digest; None with no image.
         pipeline: Of which pipeline's images; "" for all pipelines.
+        statement: What must be among the statements about the image before it is judged, and is
+            good for nothing else: whoever asks may name what was never stated.
     """
 
     subscription: str
@@ -67,6 +69,7 @@ class Evaluate:
     image: Reference | None = None
     digest: Digest | None = None
     pipeline: str = ""
+    statement: Digest | None = None
 
 
 class _Labels(msgspec.Struct):
@@ -98,6 +101,7 @@ class _Which(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Request(msgspec.Struct):
     evaluate: Literal["all"] | _Which
+    statement: str = ""
 
 
 def read_incident(content: Any, message: Message) -> Incident:
@@ -143,13 +147,17 @@ def read_evaluate(content: Any, message: Message) -> Evaluate:
         BadMessage: It is none.
     """
     try:
-        which = typed.convert(content, _Request).evaluate
+        request = typed.convert(content, _Request)
+        which = request.evaluate
         if isinstance(which, str):
             return Evaluate(message.subscription, message.published_at)
         image = Reference.parse(which.image) if which.image else None
         digest = parse_digest(which.digest) if image else None
+        statement = parse_digest(request.statement) if image and request.statement else None
     except (ValueError, BadReference) as error:
         raise BadMessage(f"Not a request to evaluate: {error}") from error
     if image and image.digest not in (None, digest):
         raise BadMessage(f"Not a request to evaluate: {image} and the digest {digest} disagree")
-    return Evaluate(message.subscription, message.published_at, image, digest, which.pipeline)
+    return Evaluate(
+        message.subscription, message.published_at, image, digest, which.pipeline, statement
+    )

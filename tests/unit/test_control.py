@@ -91,8 +91,8 @@ def test_what_may_change_a_verdict_has_the_image_judged_again(
     more: dict[str, Any] = {"gates": ["soak"]} if action == "override" else {}
     answer = function.ask(200, action=action, image=image, **WHY, **more)
     assert answer["evaluation_requested"] is requested
-    expected = [{"evaluate": {"image": image, "digest": digest}}] if requested else []
-    assert function.evaluations() == expected
+    expected = {"evaluate": {"image": image, "digest": digest}, "statement": answer["statement"]}
+    assert function.evaluations() == ([expected] if requested else [])
 
 
 @pytest.mark.parametrize(("named", "other"), [(0, 1), (1, 0)])
@@ -105,9 +105,11 @@ def test_what_is_released_is_judged_again_wherever_it_may_wait(
     images = [function.push(stage) for stage in stages]
     function.push("prod", b"another")
     (image, digest), (elsewhere, _) = images[named], images[other]
-    assert function.ask(200, action="release", image=image, **WHY)["evaluation_requested"]
+    answer = function.ask(200, action="release", image=image, **WHY)
+    assert answer["evaluation_requested"]
     assert function.evaluations() == [
-        {"evaluate": {"image": each, "digest": digest}} for each in (image, elsewhere)
+        {"evaluate": {"image": each, "digest": digest}, "statement": answer["statement"]}
+        for each in (image, elsewhere)
     ]
 
 
@@ -117,6 +119,7 @@ def test_what_is_released_is_so_where_a_later_stage_cannot_be_asked(
     """It is stated, and judged where it was named; the scheduler finds the rest."""
     function = start_control()
     image, digest = function.push()
+    function.push("extended-test")
     resolve = RepositoryClient.resolve
 
     def broken(repository: RepositoryClient, tag: str) -> Digest | None:
@@ -126,7 +129,7 @@ def test_what_is_released_is_so_where_a_later_stage_cannot_be_asked(
 
     monkeypatch.setattr(RepositoryClient, "resolve", broken)
     assert not function.ask(200, action="release", image=image, **WHY)["evaluation_requested"]
-    assert function.evaluations() == [{"evaluate": {"image": image, "digest": digest}}]
+    assert [each["evaluate"]["image"] for each in function.evaluations()] == [image]
     assert function.stated(image, digest).said.kind is Kind.RELEASE
 
 

@@ -11,11 +11,12 @@ import pytest
 from promotion import messages
 from promotion.delivery import Message
 from promotion.errors import BadMessage
-from promotion.registry.reference import Reference
+from promotion.registry.reference import Digest, Reference
 from promotion.signals import Evaluate, Incident
 
 PUBLISHED = datetime(2026, 1, 31, 12, tzinfo=UTC)
-DIGEST = "sha256:" + "a" * 64
+DIGEST = Digest("sha256:" + "a" * 64)
+IMAGE = "gcr.io/acme/prod/shop:1.4.2"
 SUBSCRIPTION = "projects/p/subscriptions/signals"
 OPEN: dict[str, Any] = {
     "version": "1.2",
@@ -109,16 +110,32 @@ def test_all_that_wait_can_be_asked_for() -> None:
 
 
 def test_one_image_can_be_asked_for() -> None:
-    """By name and digest."""
-    image = "gcr.io/acme/prod/shop:1.4.2"
-    assert parsed({"evaluate": {"image": image, "digest": DIGEST}}) == Evaluate(
-        SUBSCRIPTION, PUBLISHED, Reference.parse(image), parsed_digest()
+    """By name and digest, as a version writes it that names no statement."""
+    assert parsed({"evaluate": {"image": IMAGE, "digest": DIGEST}}) == Evaluate(
+        SUBSCRIPTION, PUBLISHED, Reference.parse(IMAGE), DIGEST
     )
 
 
-def parsed_digest() -> Any:
-    """The digest that the messages here name."""
-    return DIGEST
+@pytest.mark.parametrize("statement", [None, Digest("sha256:" + "b" * 64)])
+def test_what_asks_for_an_image_is_read_as_it_was_meant(statement: Digest | None) -> None:
+    """With the statement that the image is to be judged upon, if there is one."""
+    asked = messages.evaluation(Reference.parse(IMAGE), DIGEST, statement)
+    assert parsed(json.loads(asked.data)) == Evaluate(
+        SUBSCRIPTION, PUBLISHED, Reference.parse(IMAGE), DIGEST, statement=statement
+    )
+
+
+def test_an_older_version_can_read_what_names_a_statement() -> None:
+    """It refuses a field of the request that it does not know, and ignores one beside it."""
+    asked = messages.evaluation(Reference.parse(IMAGE), DIGEST, Digest("sha256:" + "b" * 64))
+    assert set(json.loads(asked.data)["evaluate"]) == {"image", "digest"}
+
+
+@pytest.mark.parametrize("statement", ["latest", "sha256:b", 7, None])
+def test_a_statement_is_named_by_a_digest(statement: object) -> None:
+    """Anything else is a bad message."""
+    with pytest.raises(BadMessage, match="Not a request to evaluate"):
+        parsed({"evaluate": {"image": IMAGE, "digest": DIGEST}, "statement": statement})
 
 
 @pytest.mark.parametrize(
