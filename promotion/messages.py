@@ -24,8 +24,9 @@ from promotion import typed
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
 from promotion.events import Event
+from promotion.named import named_image
 from promotion.readable import readable
-from promotion.registry.reference import Digest, Reference, is_canonical, parse_digest
+from promotion.registry.reference import Digest, Reference
 from promotion.signals import Evaluate, Incident, read_evaluate, read_incident
 
 LARGEST = 1024 * 1024
@@ -287,7 +288,7 @@ def _runs(event: _ServiceEvent) -> PlainDeployment:
 
 
 def _deployed(plain: PlainDeployment, message: Message) -> Deployed:
-    image, digest = _image(plain.image, plain.digest)
+    image, digest = named_image(plain.image, plain.digest)
     return Deployed(
         image=image,
         digest=digest,
@@ -299,7 +300,7 @@ def _deployed(plain: PlainDeployment, message: Message) -> Deployed:
 
 
 def _result(plain: PlainResult, message: Message) -> TestResult:
-    image, digest = _image(plain.image, plain.digest)
+    image, digest = named_image(plain.image, plain.digest)
     return TestResult(
         image=image,
         digest=digest,
@@ -312,18 +313,6 @@ def _result(plain: PlainResult, message: Message) -> TestResult:
         commit=plain.commit,
         url=plain.url,
     )
-
-
-def _image(name: str, digest: str) -> tuple[Reference, Digest]:
-    image, named = Reference.parse(name), parse_digest(digest)
-    if not is_canonical(named):
-        raise BadReference(
-            f"the field digest is {named}, and what has a tag is named by sha256; give the digest"
-            " that the tag names, as promotion publish does"
-        )
-    if image.digest not in (None, named):
-        raise BadReference(f"{image} and the field digest, {named}, disagree")
-    return Reference(image.repository, image.tag), named
 
 
 def _moment(field: str, written: datetime, message: Message) -> datetime:

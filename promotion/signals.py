@@ -17,6 +17,7 @@ from msgspec import Meta
 from promotion import typed
 from promotion.delivery import Message
 from promotion.errors import BadMessage, BadReference
+from promotion.named import named_image
 from promotion.registry.reference import Digest, Reference, parse_digest
 
 _LONGEST = 2000
@@ -151,13 +152,10 @@ def read_evaluate(content: Any, message: Message) -> Evaluate:
         which = request.evaluate
         if isinstance(which, str):
             return Evaluate(message.subscription, message.published_at)
-        image = Reference.parse(which.image) if which.image else None
-        digest = parse_digest(which.digest) if image else None
+        image, digest = named_image(which.image, which.digest) if which.image else (None, None)
         statement = parse_digest(request.statement) if image and request.statement else None
     except (ValueError, BadReference) as error:
         raise BadMessage(f"Not a request to evaluate: {error}") from error
-    if image and image.digest not in (None, digest):
-        raise BadMessage(f"Not a request to evaluate: {image} and the digest {digest} disagree")
     return Evaluate(
         message.subscription, message.published_at, image, digest, which.pipeline, statement
     )

@@ -13,8 +13,9 @@ import pytest
 
 from dev import images
 from dev.stack import three_stages
-from promotion import configuration, control_log
+from promotion import configuration, control_log, messages
 from promotion.artifact_registry import artifact_registry
+from promotion.delivery import Message
 from promotion.errors import (
     BadMessage,
     EvidenceMissing,
@@ -414,6 +415,19 @@ def test_a_repeat_of_a_request_to_evaluate_tells_the_same(shop: Shop, look: Look
     shop.now += timedelta(minutes=1)
     look().evaluate(request)
     assert shop.topic.events == [lost]
+
+
+def test_an_image_that_is_named_with_its_digest_is_the_same(shop: Shop, look: Look) -> None:
+    """It came into its stage by a promotion, which is not told to be missing."""
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    name = f"{shop.stage('extended-test').repository}:1.0@{digest}"
+    content = {"evaluate": {"image": name, "digest": digest}}
+    before = len(shop.topic.events)
+    read = messages.parse(Message(json.dumps(content).encode(), {}, "1", PUBLISHED, SIGNALS))
+    assert isinstance(read, Evaluate)
+    look().evaluate(read)
+    assert shop.topic.events[before:] == []
 
 
 @pytest.mark.parametrize("signal", [INCIDENT, Evaluate(SIGNALS, PUBLISHED)], ids=["alert", "all"])

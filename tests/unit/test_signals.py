@@ -116,6 +116,12 @@ def test_one_image_can_be_asked_for() -> None:
     )
 
 
+def test_an_image_is_known_by_its_tag() -> None:
+    """Its name may have the digest too, and no record of it does: it is not looked for by that."""
+    read = parsed({"evaluate": {"image": f"{IMAGE}@{DIGEST}", "digest": DIGEST}})
+    assert read == parsed({"evaluate": {"image": IMAGE, "digest": DIGEST}})
+
+
 @pytest.mark.parametrize("statement", [None, Digest("sha256:" + "b" * 64)])
 def test_what_asks_for_an_image_is_read_as_it_was_meant(statement: Digest | None) -> None:
     """With the statement that the image is to be judged upon, if there is one."""
@@ -139,7 +145,15 @@ def test_a_statement_is_named_by_a_digest(statement: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "which", ["some", {"image": "gcr.io/acme/shop:1"}, {"image": "no", "digest": DIGEST}, {"x": 1}]
+    "which",
+    [
+        "some",
+        {"image": "gcr.io/acme/shop:1"},
+        {"image": "no", "digest": DIGEST},
+        {"image": IMAGE, "digest": "sha512:" + "a" * 128},
+        {"image": f"{IMAGE}@sha256:{'b' * 64}", "digest": DIGEST},
+        {"x": 1},
+    ],
 )
 def test_any_other_request_is_a_bad_message(which: object) -> None:
     """With the reason."""
