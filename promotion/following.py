@@ -116,8 +116,7 @@ def statements_about(image: Reference, digest: Digest, transport: Transport) -> 
     Raises:
         Retryable: The registry failed.
     """
-    evidence = _unverified().read(digest, [RepositoryClient(image.repository, transport)])
-    return frozenset(each.basis.statement for each in evidence.attested)
+    return _unverified().read(digest, [RepositoryClient(image.repository, transport)]).statements
 
 
 class Follower:

@@ -212,11 +212,13 @@ class Judgement:
 
     Attributes:
         evidence: What is stated about the image itself.
+        known: That, and what is stated about its stage.
         subject: The image at the source, by its digest; None if it is not there.
     """
 
     verdict: Verdict
     evidence: Evidence
+    known: Evidence
     standing: Standing
     subject: Manifest | None
 
@@ -257,18 +259,21 @@ def judge(case: Case, store: EvidenceStore, now: datetime) -> Judgement:
     )
     standing, evidence, known = _asked(case, store)
     verdict = _decided(case, known, standing, now)
-    return Judgement(verdict, evidence, standing, subject.result())
+    return Judgement(verdict, evidence, known, standing, subject.result())
 
 
 def judge_again(case: Case, before: Judgement, store: EvidenceStore, now: datetime) -> Judgement:
     """Judge once more, upon all that may have changed meanwhile; the image itself cannot.
 
     Raises:
+        EvidenceMissing: Less is listed than before: so some of what is new may be missing, too.
         Retryable: A registry failed.
     """
     standing, evidence, known = _asked(case, store)
+    for statement in before.known.statements - known.statements:
+        check_counted(statement, known)
     verdict = _decided(case, known, standing, now)
-    return Judgement(verdict, evidence, standing, before.subject)
+    return Judgement(verdict, evidence, known, standing, before.subject)
 
 
 def _asked(case: Case, store: EvidenceStore) -> tuple[Standing, Evidence, Evidence]:

@@ -103,9 +103,14 @@ class Evidence(msgspec.Struct, frozen=True):
         """How the image came into its stages, whether or not a gate let it."""
         return (*self.records, *self.by_hand)
 
-    def holds(self, payload: Digest) -> bool:
-        """Whether the statement with this digest is among what counts."""
-        return any(each.basis.statement == payload for each in self.attested)
+    @property
+    def statements(self) -> frozenset[Digest]:
+        """The digests of all statements that count."""
+        return frozenset(each.basis.statement for each in self.attested)
+
+    def holds(self, statement: Digest) -> bool:
+        """Whether the statement with this digest counts."""
+        return statement in self.statements
 
     def beside(self, other: Evidence) -> Evidence:
         """This and what is known from elsewhere, as one."""
