@@ -148,7 +148,7 @@ class Control:
         """State it wherever it holds: the statement by each of the image's names, its own first."""
         elsewhere = _in_other_stages(image) if act.kind in _IN_ALL_STAGES else []
         statings: list[Callable[[], Digest | None]] = [
-            partial(self._store.attach, repository, subject, act, Evidence()),
+            partial(self._attach, repository, subject, act),
             *(partial(self._follow, name, subject, act) for name in elsewhere),
         ]
         stated = zip([image.reference, *elsewhere], _all_of(statings), strict=True)
@@ -173,7 +173,10 @@ class Control:
         repository = self._writer(name.repository)
         if not repository.has_manifest(subject.digest):
             return None
-        return self._store.attach(repository, subject, act, Evidence())
+        return self._attach(repository, subject, act)
+
+    def _attach(self, repository: RepositoryClient, subject: Manifest, act: Act) -> Digest:
+        return self._store.attach(repository, subject, act, Evidence()).basis.statement
 
     def _about_stages(self, decision: Decision, author: str) -> Done:
         pipeline = self._pipeline(decision.pipeline)

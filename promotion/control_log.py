@@ -29,7 +29,7 @@ def repository_of(stage: Repository) -> Repository:
 
 
 def state(repository: RepositoryClient, said: Said, store: EvidenceStore) -> Digest:
-    """Attach a statement to the stage whose ``promotion-control`` repository this is.
+    """Attach a statement to the stage whose ``promotion-control`` repository this is; its digest.
 
     Raises:
         Retryable: It could not be signed or written.
@@ -39,8 +39,8 @@ def state(repository: RepositoryClient, said: Said, store: EvidenceStore) -> Dig
     repository.put_blob(EMPTY)
     repository.put_manifest(stage, "stage")
     stated = store.attach(repository, stage, said, known)
-    _tag(stated, store.read(stage.digest, [repository]), stage, repository)
-    return stated
+    _tag(stated.manifest, stage, repository)
+    return stated.basis.statement
 
 
 def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
@@ -52,13 +52,11 @@ def read(repository: RepositoryClient, store: EvidenceStore) -> Evidence:
     return store.read(artifact(repository.repository).digest, [repository])
 
 
-def _tag(stated: Digest, known: Evidence, stage: Manifest, repository: RepositoryClient) -> None:
+def _tag(stated: Manifest, stage: Manifest, repository: RepositoryClient) -> None:
     """Give a statement a tag of its own, so that no rule about untagged manifests removes it."""
-    for each in known.attested:
-        if each.basis.statement == stated:
-            tag = attestation.tag_of(stage.digest, each.manifest.digest)
-            if repository.resolve(tag) is None:
-                repository.put_manifest(each.manifest, tag)
+    tag = attestation.tag_of(stage.digest, stated.digest)
+    if repository.resolve(tag) is None:
+        repository.put_manifest(stated, tag)
 
 
 def artifact(repository: Repository) -> Manifest:

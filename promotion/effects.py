@@ -144,7 +144,7 @@ class Effects:
         """Attach a promotion record to the image at its destination."""
         self.keep_policy(case.next_stage, case.destination.deadline)
         record = self._new_record(case, judgement.verdict)
-        stated = self._store.attach(case.destination, image, record, there)
+        stated = self._store.attach(case.destination, image, record, there).basis.statement
         there = self._store.read(image.digest, [case.destination])
         check_counted(stated, there)
         return Recorded(stated, record, there, known=False)

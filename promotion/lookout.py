@@ -166,7 +166,8 @@ class Lookout:
         known = self._store.read(running.digest, [place])
         alert = _alert(image.pipeline, image.stage, str(place.repository), incident)
         stated = self._store.attach(place, subject, alert, known)
-        return _Concerned(Reference(place.repository, running.version), running.digest, stated)
+        name = Reference(place.repository, running.version)
+        return _Concerned(name, running.digest, stated.basis.statement)
 
     def _state_of_stage(
         self, pipeline: Pipeline, stage: Stage, incident: Incident, control: RepositoryClient

@@ -216,7 +216,7 @@ class Promoter:
             _logger.warning("not stated, since the image is not there: %s", occasion.image)
             return None
         self._effects.keep_policy(image.stage.repository, deadline)
-        return self._store.attach(repository, subject, said, known)
+        return self._store.attach(repository, subject, said, known).basis.statement
 
     def _attempt(self, case: Case, occasion: Occasion) -> PromotionError | None:
         """Consider one destination; its failure is returned, so as not to hold up the others."""

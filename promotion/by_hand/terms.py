@@ -68,7 +68,7 @@ class PastTheGate:
         known = [each for each in there.by_hand if self._is_same(each.said)]
         if known:
             return known[0].basis.statement
-        stated = store.attach(destination, self._found.image, self._said(), there)
+        stated = store.attach(destination, self._found.image, self._said(), there).basis.statement
         check_counted(stated, store.read(digest, [destination]))
         return stated
 

@@ -112,6 +112,10 @@ class Evidence(msgspec.Struct, frozen=True):
         """Whether the statement with this digest counts."""
         return statement in self.statements
 
+    def find(self, statement: Digest) -> Attested[Said] | None:
+        """The statement with this digest, if it counts."""
+        return next((each for each in self.attested if each.basis.statement == statement), None)
+
     def beside(self, other: Evidence) -> Evidence:
         """This and what is known from elsewhere, as one."""
         return collected(

@@ -87,8 +87,8 @@ class EvidenceStore:
 
     def attach(
         self, repository: RepositoryClient, subject: Manifest, said: Said, known: Evidence
-    ) -> Digest:
-        """State something about an image, unless that is known; the statement's digest.
+    ) -> Attested[Said]:
+        """State something about an image, unless that is known; the statement, as it is there.
 
         Args:
             repository: Where the image is.
@@ -100,22 +100,23 @@ class EvidenceStore:
             Retryable: It could not be signed or written.
         """
         payload = kinds.write(said, subject.digest)
-        stated = digest_of(payload)
-        if not known.holds(stated):
-            bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
-            kind, at = kinds.predicate_type(said), kinds.moment(said)
-            written = attestation.manifest(subject, bundle, kind, at)
-            read = self._understood(written, bundle, subject.digest)
-            if isinstance(read, Ignored):
-                raise EvidenceMissing(
-                    f"The statement {stated} would not count, so it was not attached: {read.reason}"
-                    "; does signing.trusted hold the signing key? `promotion check --online` says"
-                )
-            _put_blobs(repository, bundle, known)
-            self._put(repository, subject.digest, written)
-            self._known.keep((subject.digest, written.digest), read)
-            self._list(repository, subject.digest, [written])
-        return stated
+        if there := known.find(digest_of(payload)):
+            return there
+        bundle = self._signer.sign(PAYLOAD_TYPE, payload).to_bundle()
+        kind, at = kinds.predicate_type(said), kinds.moment(said)
+        written = attestation.manifest(subject, bundle, kind, at)
+        read = self._understood(written, bundle, subject.digest)
+        if isinstance(read, Ignored):
+            raise EvidenceMissing(
+                f"The statement {digest_of(payload)} would not count, so it was not attached:"
+                f" {read.reason}; does signing.trusted hold the signing key? `promotion check"
+                " --online` says"
+            )
+        _put_blobs(repository, bundle, known)
+        self._put(repository, subject.digest, written)
+        self._known.keep((subject.digest, written.digest), read)
+        self._list(repository, subject.digest, [written])
+        return read
 
     def carry(
         self,

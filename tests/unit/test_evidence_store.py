@@ -60,7 +60,7 @@ def test_nothing_is_known_of_an_image_without_statements(
 def test_what_is_written_is_read(place: RepositoryClient, image: Manifest) -> None:
     """Runs and records, with the digests to find them by."""
     mine = store()
-    stated = mine.attach(place, image, RUN, Evidence())
+    stated = mine.attach(place, image, RUN, Evidence()).basis.statement
     mine.attach(place, image, RECORD, Evidence())
     evidence = read(place, image)
     assert [each.said for each in evidence.runs] == [RUN]
@@ -253,6 +253,6 @@ def test_keys_that_cannot_be_had_are_no_verdict(place: RepositoryClient, image: 
 
 def test_a_record_is_found_by_what_it_says(place: RepositoryClient, image: Manifest) -> None:
     """Its digest is that of its content, whoever signed it."""
-    stated = store().attach(place, image, RECORD, Evidence())
+    stated = store().attach(place, image, RECORD, Evidence()).basis.statement
     assert stated == digest_of(record.write(RECORD, image.digest))
     assert store().read(image.digest, [place]).holds(stated)

@@ -62,3 +62,13 @@ def test_a_list_that_shows_less_than_before_is_not_decided_upon(
             shop.handle(shop.result(digest))
     assert shop.stage("extended-test").resolve("1.0") is None
     assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+
+
+def test_what_is_stated_of_a_stage_is_kept_by_a_tag_though_it_is_not_listed_yet(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rule about what is untagged removes a hold."""
+    with monkeypatch.context() as patch:
+        patch.setattr(RepositoryClient, "referrers", lambda *_: [])
+        place = state_of_stage(shop, Kind.HOLD)
+    assert len(place.tags()) == 2, "the stage's own, and one for what is stated of it"

@@ -13,13 +13,12 @@ import pytest
 
 from promotion.errors import AccessDenied, Contended, PromotionError, RegistryRefused
 from promotion.events import PROMOTED, Event
-from promotion.evidence.attested import Evidence
+from promotion.evidence.attested import Attested, Evidence
 from promotion.evidence.kinds import Said
 from promotion.evidence.record import PromotionRecord
 from promotion.evidence.store import EvidenceStore
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Digest
 from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
@@ -55,7 +54,7 @@ def test_what_is_told_twice_is_never_told_differently(
         subject: Manifest,
         said: Said,
         known: Evidence,
-    ) -> Digest:
+    ) -> Attested[Said]:
         if in_the_other() and isinstance(said, PromotionRecord):
             decided.set()
             assert announced.wait(PATIENCE)
@@ -101,7 +100,7 @@ def test_if_all_have_seen_all_one_of_them_announces(
         subject: Manifest,
         said: Said,
         known: Evidence,
-    ) -> Digest:
+    ) -> Attested[Said]:
         if not isinstance(said, PromotionRecord):
             return attach(store, repository, subject, said, known)
         together.wait(PATIENCE)
