@@ -149,7 +149,7 @@ class Promoter:
     def look_again(
         self, reference: Reference, digest: Digest, at: datetime, stated: Digest | None = None
     ) -> None:
-        """Judge an image where it is, upon what is known by now.
+        """Tell who has revoked an image, and judge it where it is, upon what is known by now.
 
         Args:
             reference: Its name there.
@@ -164,9 +164,10 @@ class Promoter:
         image = self._found(reference)
         gates = [(image, image.stage.gate)] if image.stage.gate else []
         with attempting(self._seconds) as deadline:
+            # First, since it takes less: what keeps the image from being judged holds up no event.
+            self._notifier.tell_revocations(image, digest, stated, deadline)
             occasion = Occasion(reference, digest, at, stated=stated)
             self._see_to(image, occasion, None, gates, deadline)
-            self._notifier.tell_revocations(image, digest, stated, deadline)
 
     def _found(self, reference: Reference) -> Image:
         image = self._pipelines.find(reference)

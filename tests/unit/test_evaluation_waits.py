@@ -17,13 +17,14 @@ from promotion.control import Control
 from promotion.deadline import Deadline
 from promotion.decision import Decision
 from promotion.delivery import Message
-from promotion.errors import EvidenceMissing
+from promotion.errors import EvidenceMissing, RegistryUnavailable
 from promotion.events import PROMOTED, REVOKED, Event
 from promotion.evidence.act import Kind
 from promotion.lookout import Lookout
 from promotion.messages import evaluation
 from promotion.receiver import Receiver
 from promotion.registry.client import RepositoryClient
+from promotion.registry.manifest import Descriptor
 from promotion.registry.reference import Digest, Reference
 from tests.topics import RecordedTopic
 from tests.unit.promoting import evidence_store, promoter
@@ -162,6 +163,27 @@ def test_what_is_never_listed_is_put_aside_with_the_last_attempt(
     assert NEVER_WRITTEN in dead.attributes["promotion-dlq-reason"]
     assert shop.stage("extended-test").resolve("1.0") is None
     assert kinds(functions.take(asked)) == [PROMOTED]
+
+
+def test_a_revocation_is_told_though_the_image_cannot_be_judged(
+    shop: Shop, functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier stage may be down for long; what else the message asks for is done later."""
+    digest = shop.push("extended-test").digest
+    (asked,) = functions.decide(Kind.REVOKE, "extended-test", digest)
+    listed = RepositoryClient.referrers
+
+    def broken(repository: RepositoryClient, subject: Digest) -> list[Descriptor] | None:
+        if "/fast-feedback/" in repository.repository.path:
+            raise RegistryUnavailable("fast-feedback is down")
+        return listed(repository, subject)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RepositoryClient, "referrers", broken)
+        with pytest.raises(RegistryUnavailable):
+            functions.take(asked)
+    assert kinds(shop.topic.events) == [REVOKED]
+    assert REVOKED not in kinds(functions.take(asked, 2))
 
 
 @pytest.mark.parametrize("stage", ["fast-feedback", "prod"])
