@@ -57,7 +57,8 @@ class Notifier:
         """Announce what keeps the image from moving on, or what would have been done.
 
         What is in the next stage by now is not denied, nor does it wait: of it is told what takes
-        the promotion back or, should it not have been announced, that it was promoted.
+        the promotion back or, should it not have been announced, that it was promoted. What takes
+        a promotion back is told of an image, too, that is in a later stage alone.
 
         Args:
             case: Whose verdict it is.
@@ -73,10 +74,11 @@ class Notifier:
             return
         image = judgement.subject.digest if judgement.subject else None
         has_arrived = case.has_arrived(judgement.standing)
-        causes = self._taking_back(case, judgement) if has_arrived else ()
-        if causes:
-            self._announce(_revoked(case, Verdict(causes), at), case, image)
-        elif has_arrived and not observed:
+        if revoked := self._revoked(case, judgement, at):
+            self._announce(revoked, case, image)
+        if has_arrived and revoked:
+            return
+        if has_arrived and not observed:
             self._tell_of_arrived(case, judgement)
         elif event := self._event(case, judgement, at):
             self._announce(event, case, image)
@@ -144,12 +146,24 @@ class Notifier:
             return judgement
         return judge_again(case, judgement, self._store, self._now())
 
-    def _taking_back(self, case: Case, judgement: Judgement) -> tuple[Finding, ...]:
-        """What takes a promotion back; not what a person knew who let the image past its gate."""
-        destination = case.promotion.destination
-        causes = _against_the_image(judgement)
+    def _revoked(self, case: Case, judgement: Judgement, at: datetime) -> Event | None:
+        """The event that takes promotions back: one for all ways, whichever of them is looked at.
+
+        None, if nothing does, or the image is in no later stage.
+        """
+        against = _against_the_image(judgement)
+        reached = case.reached() if against else []
+        causes = self._unforeseen(case, against) if reached else ()
         if not causes:
-            return ()
+            return None
+        ways = case.image.promotions(case.promotion.digest)
+        gone = [each for each in ways if each.to_stage in reached]
+        taken_back = gone[0] if gone else case.promotion
+        return events.revoked(taken_back, Verdict(causes), reached, at)
+
+    def _unforeseen(self, case: Case, causes: Sequence[Finding]) -> tuple[Finding, ...]:
+        """What a person did not know who let the image past its gate, if anybody did."""
+        destination = case.promotion.destination
         there = self._store.read(case.promotion.digest, [case.destination])
         by_hand = [each.said for each in there.by_hand]
         decided = [each.decided_at for each in by_hand if each.destination == destination]
@@ -217,14 +231,6 @@ def _against_the_image(judgement: Judgement) -> tuple[Finding, ...]:
 
 def _newest(finding: Finding) -> datetime:
     return max(basis.at for basis in finding.basis)
-
-
-def _revoked(case: Case, verdict: Verdict, at: datetime) -> Event:
-    """The event that takes promotions back: one for all ways, whichever of them is looked at."""
-    reached = case.reached()
-    ways = case.image.promotions(case.promotion.digest)
-    gone = [each for each in ways if each.to_stage in reached]
-    return events.revoked(gone[0] if gone else case.promotion, verdict, reached, at)
 
 
 def _revokes(act: Act, image: Image) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -187,6 +188,22 @@ def test_what_has_failed_before_it_could_be_announced_is_only_taken_back(shop: S
     with pytest.raises(Contended):
         shop.handle(repaired)
     assert shop.handle(repaired) == [lost]
+
+
+def test_what_is_in_a_later_stage_alone_is_taken_back(shop: Shop) -> None:
+    """The stage between was cleaned up: the image stays denied there, and should not be in prod."""
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.handle(shop.result(digest, "extended-test", "extended"))
+    remove(shop.stage("extended-test"), f"manifests/{digest}")
+    failed = replace(
+        shop.result(digest, outcome=Outcome.FAILURE), finished_at=PUBLISHED + timedelta(seconds=1)
+    )
+    revoked, denied = shop.handle(failed)
+    assert kinds([revoked, denied]) == [REVOKED, DENIED]
+    assert json.loads(revoked.data)["stages"] == ["prod"]
+    assert denied.attributes["to_stage"] == "extended-test"
+    assert shop.handle(failed) == []
 
 
 def test_what_has_arrived_waits_no_more(shop: Shop) -> None:
