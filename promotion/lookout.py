@@ -141,18 +141,21 @@ class Lookout:
     def _state(
         self, pipeline: Pipeline, stage: Stage, incident: Incident, deadline: Deadline
     ) -> list[_Concerned]:
-        """State it of the digest that ran, or else of the stage; where it was opened, it ends."""
+        """State it of the digest that ran, or else of the stage; where it was opened, it ends.
+
+        One that is stated of the stage is opened of no image: its end may have come before.
+        """
         image = _image(pipeline, stage, incident.image)
-        concerned = self._state_of(image, incident, deadline) if image else None
         control = writer(control_log.repository_of(stage.repository), self._transport, deadline)
-        if concerned is None or self._blocks(control, incident):
+        of_stage = self._is_stated_of_stage(control, incident)
+        concerned = None
+        if image and not (of_stage and incident.is_open):
+            concerned = self._state_of(image, incident, deadline)
+        if concerned is None or of_stage:
             self._state_of_stage(pipeline, stage, incident, control)
         return [concerned] if concerned else []
 
-    def _blocks(self, control: RepositoryClient, incident: Incident) -> bool:
-        """Whether an incident that has ended is stated of the stage as a whole."""
-        if incident.is_open:
-            return False
+    def _is_stated_of_stage(self, control: RepositoryClient, incident: Incident) -> bool:
         alerts = control_log.read(control, self._store).alerts
         return any(each.said.incident == incident.incident for each in alerts)
 

@@ -176,6 +176,21 @@ def test_an_incident_ends_where_it_was_opened(shop: Shop, look: Look) -> None:
     assert {each.said.is_open for each in of_stage(shop, "fast-feedback").alerts} == {True, False}
 
 
+def test_an_incident_that_ended_of_a_stage_holds_up_no_image_further_on(
+    shop: Shop, look: Look
+) -> None:
+    """Its messages came in the other order, and between them it was told what runs there."""
+    gate = "suites: [functional]"
+    shop.written = shop.promotion_yaml.replace(gate, f"{gate}\n          alerts: none")
+    digest = shop.push().digest
+    look().incident(CLOSED)
+    deploy(shop, digest, "1.0", hours=0)
+    look().incident(INCIDENT)
+    assert kinds(shop.handle(shop.result(digest))) == [PROMOTED]
+    extended = shop.result(digest, "extended-test", "extended")
+    assert kinds(shop.handle(extended)) == [PROMOTED]
+
+
 def test_an_alert_that_is_not_listed_yet_is_waited_for(
     shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
