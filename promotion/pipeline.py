@@ -7,7 +7,7 @@ configuration.py; here nothing is read and nothing can be wrong any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -175,18 +175,30 @@ class Image(msgspec.Struct, frozen=True):
         """This image at each gate that a run of a suite in this image's stage can matter to.
 
         These are the gates that ask for the suite, and all further on, where its failure counts
-        too. A stage comes after those before it, so that one run can take an image through several.
+        too.
         """
+        run = (suite, self.stage.name)
+        return self._at_gates_of(
+            stage
+            for stage in self.pipeline.stages.values()
+            if any((each.name, each.stage) == run for each in self.pipeline.suites_up_to(stage))
+        )
+
+    def judged_from_here(self) -> list[tuple[Image, Gate]]:
+        """This image at its stage's gate and at all further on: it may get there at once."""
+        return self._at_gates_of(
+            stage
+            for stage in self.pipeline.stages.values()
+            if stage is self.stage or self.stage in self.pipeline.upstream_of(stage)
+        )
+
+    def _at_gates_of(self, stages: Iterable[Stage]) -> list[tuple[Image, Gate]]:
+        """This image at the gates of stages, in an order in which it can pass several at once."""
         pipeline = self.pipeline
-        stages = sorted(pipeline.stages.values(), key=lambda each: len(pipeline.upstream_of(each)))
         return [
             (Image(pipeline, stage, self.name, self.in_stage(stage)), stage.gate)
-            for stage in stages
+            for stage in sorted(stages, key=lambda each: len(pipeline.upstream_of(each)))
             if stage.gate
-            and any(
-                (each.name, each.stage) == (suite, self.stage.name)
-                for each in pipeline.suites_up_to(stage)
-            )
         ]
 
     def promotions(self, digest: Digest) -> list[Promotion]:

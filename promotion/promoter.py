@@ -131,7 +131,7 @@ class Promoter:
                 _logger.info("recorded: no gate asks for %s in %s", result.suite, image.stage.name)
 
     def deployed(self, deployed: Deployed) -> None:
-        """State since when an image runs in a stage, and look at what that means for it.
+        """State since when an image runs in a stage, and judge it from there on.
 
         Raises:
             Permanent: It is none of this deployment's.
@@ -142,14 +142,14 @@ class Promoter:
         occasion = Occasion(
             deployed.image, deployed.digest, deployed.deployed_at, deployed.published_at
         )
-        gates = [(image, image.stage.gate)] if image.stage.gate else []
+        said = _deployment(image, deployed)
         with attempting(self._seconds) as deadline:
-            self._see_to(image, occasion, _deployment(image, deployed), gates, deadline)
+            self._see_to(image, occasion, said, image.judged_from_here(), deadline)
 
     def look_again(
         self, reference: Reference, digest: Digest, at: datetime, stated: Digest | None = None
     ) -> None:
-        """Tell who has revoked an image, and judge it where it is, upon what is known by now.
+        """Tell who has revoked an image, and judge it, upon what is known, from where it is on.
 
         Args:
             reference: Its name there.
@@ -162,12 +162,11 @@ class Promoter:
             Retryable: As for ``handle``.
         """
         image = self._found(reference)
-        gates = [(image, image.stage.gate)] if image.stage.gate else []
         with attempting(self._seconds) as deadline:
             # First, since it takes less: what keeps the image from being judged holds up no event.
             self._notifier.tell_revocations(image, digest, stated, deadline)
             occasion = Occasion(reference, digest, at, stated=stated)
-            self._see_to(image, occasion, None, gates, deadline)
+            self._see_to(image, occasion, None, image.judged_from_here(), deadline)
 
     def _found(self, reference: Reference) -> Image:
         image = self._pipelines.find(reference)

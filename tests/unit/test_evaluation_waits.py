@@ -15,7 +15,7 @@ from dev.stack import three_stages
 from promotion import configuration
 from promotion.control import Control
 from promotion.deadline import Deadline
-from promotion.decision import Decision
+from promotion.decision import Decision, GateName
 from promotion.delivery import Message
 from promotion.errors import EvidenceMissing, RegistryUnavailable
 from promotion.events import PROMOTED, REVOKED, Event
@@ -56,7 +56,9 @@ class Functions:
         asked = RecordedTopic()
         pipelines = configuration.parse("promotion.yaml", self.shop.promotion_yaml)
         control = Control(pipelines, self.shop.transport, evidence_store(pipelines), asked)
-        decision = Decision(action=kind, image=self.name(stage), digest=digest, reason="INC-7")
+        gates: tuple[GateName, ...] = ("auto",) if kind is Kind.OVERRIDE else ()
+        name = self.name(stage)
+        decision = Decision(action=kind, image=name, digest=digest, reason="INC-7", gates=gates)
         control.decide(decision, "ann@acme.example")
         return asked.events
 
@@ -125,6 +127,23 @@ def test_an_image_is_let_on_once_the_decision_is_listed(
         with pytest.raises(EvidenceMissing):
             functions.take(asked)
     assert kinds(functions.take(asked, 2)) == [PROMOTED]
+
+
+@pytest.mark.parametrize("kind", [Kind.PROMOTE, Kind.OVERRIDE])
+def test_what_is_let_on_goes_as_far_as_it_qualifies(
+    shop: Shop, functions: Functions, kind: Kind
+) -> None:
+    """As upon a result: the next gate may ask for no more than is known by then."""
+    functions.shop.written = shop.promotion_yaml.replace(
+        "[extended]", "[{suite: nft, from: fast-feedback}]"
+    )
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.handle(shop.result(digest, suite="nft"))
+    (asked,) = functions.decide(kind, "fast-feedback", digest)
+    assert kinds(functions.take(asked)) == [PROMOTED, PROMOTED]
+    assert shop.stage("prod").resolve("1.0") == digest
+    assert functions.take(asked, 2) == []
 
 
 def test_a_release_is_waited_for_in_each_stage_that_it_is_stated_in(

@@ -132,6 +132,23 @@ def test_a_run_matters_to_the_gates_that_ask_for_it_and_to_those_further_on(
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
+        ("fast", ["fast", "canary", "extended", "prod"]),
+        ("canary", ["canary", "prod"]),
+        ("prod", ["prod"]),
+        ("europe", []),
+    ],
+)
+def test_an_image_is_judged_from_its_stage_on(
+    shop: Pipeline, stage: str, expected: list[str]
+) -> None:
+    """It may pass several gates at once; what comes before its stage is not looked at."""
+    judged = image(shop, stage).judged_from_here()
+    assert [each.stage.name for each, _ in judged] == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
         ("fast", ["fast"]),
         ("canary", ["canary", "fast"]),
         ("extended", ["extended", "fast", "scanned"]),
@@ -189,10 +206,12 @@ def test_gates_are_judged_in_the_order_of_the_way(
     pipeline: Pipeline, ran_in: str, suite: str
 ) -> None:
     """An image that leaves one stage is judged in the next one after that, not before."""
-    judged = [each.stage for each, _ in image(pipeline, ran_in).judged_upon(suite)]
-    for position, stage in enumerate(judged):
-        upstream = pipeline.upstream_of(stage)
-        assert not [each.name for each in judged[position + 1 :] if each in upstream]
+    here = image(pipeline, ran_in)
+    for judged in (here.judged_upon(suite), here.judged_from_here()):
+        stages = [each.stage for each, _ in judged]
+        for position, stage in enumerate(stages):
+            upstream = pipeline.upstream_of(stage)
+            assert not [each.name for each in stages[position + 1 :] if each in upstream]
 
 
 @pytest.mark.parametrize(

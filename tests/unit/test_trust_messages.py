@@ -167,9 +167,12 @@ MESSAGE_WAYS: dict[str, Way] = {
 }
 
 
-def _is_possible(sent: Sent, way: str) -> bool:
+def _is_possible(kind: str, sent: Sent, way: str) -> bool:
     if way == "replayed of another digest":
         return sent.of_digest
+    if way == "replayed of another stage":
+        # An image is evaluated from the stage on that it is asked for in.
+        return kind != "evaluate"
     return sent.dated or way != "dated in the future"
 
 
@@ -177,7 +180,7 @@ FORGED_MESSAGES = [
     (kind, way)
     for kind, sent in MESSAGES.items()
     for way in MESSAGE_WAYS
-    if _is_possible(sent, way)
+    if _is_possible(kind, sent, way)
 ]
 
 
