@@ -121,7 +121,8 @@ class DeadlineExceeded(Retryable):
 class EvidenceMissing(Retryable):
     """A statement without which nothing is decided.
 
-    It is one's own, and is not listed yet or would not count; or it is listed, and not there.
+    It is one's own, and is not listed yet or would not count; it was listed a moment before, and is
+    not now; or it is listed, and not there.
     """
 
 
@@ -149,7 +150,7 @@ class RegistryUntrusted(Retryable):
     """No trusted authority vouches for its certificate, or it leads to where nobody is to go."""
 
 
-def raise_the_worst(failures: Iterable[PromotionError]) -> None:
+def raise_one_of(failures: Iterable[PromotionError]) -> None:
     """Of several failures, raise one that another delivery may mend, before any that it cannot."""
     for failure in sorted(failures, key=lambda each: not isinstance(each, Retryable)):
         raise failure

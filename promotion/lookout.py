@@ -11,7 +11,7 @@ import msgspec
 from promotion import control_log
 from promotion.attribution import running_at
 from promotion.deadline import Deadline, attempting
-from promotion.errors import BadMessage, BadReference, PromotionError, raise_the_worst
+from promotion.errors import BadMessage, BadReference, PromotionError, raise_one_of
 from promotion.evidence.alert import Alert
 from promotion.evidence.store import EvidenceStore
 from promotion.inventory import Inventory
@@ -92,7 +92,7 @@ class Lookout:
                     )
                 except PromotionError as error:
                     failures.append(error)
-        raise_the_worst(failures)
+        raise_one_of(failures)
 
     def evaluate(self, request: Evaluate) -> None:
         """Look at an image again, or have all looked at that wait.
@@ -112,7 +112,7 @@ class Lookout:
                     request.image, request.digest, request.published_at, request.statement
                 )
             else:
-                raise_the_worst(list(self._look_at_all_that_wait(request, deadline)))
+                raise_one_of(list(self._look_at_all_that_wait(request, deadline)))
 
     def _admit(self, subscription: str) -> None:
         wanted = self._pipelines.signals

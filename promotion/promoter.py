@@ -26,7 +26,7 @@ from promotion.errors import (
     BeyondLimit,
     NotFound,
     PromotionError,
-    raise_the_worst,
+    raise_one_of,
 )
 from promotion.evidence.attested import Evidence
 from promotion.evidence.deployment import Deployment
@@ -197,7 +197,7 @@ class Promoter:
             failures += _side_by_side(
                 [partial(self._attempt, case, occasion) for case in at_one_gate]
             )
-        raise_the_worst(failure for failure in failures if failure)
+        raise_one_of(failure for failure in failures if failure)
         return occasion.stated
 
     def _state(
