@@ -22,7 +22,7 @@ from promotion.judgement import (
     judge_again,
     stages_holding,
 )
-from promotion.pipeline import Image
+from promotion.pipeline import Image, Stage
 from promotion.registry.client import RepositoryClient, writer
 from promotion.registry.reference import Digest
 from promotion.registry.transport import Transport
@@ -153,7 +153,7 @@ class Notifier:
         """
         against = _against_the_image(judgement)
         reached = case.reached() if against else []
-        causes = self._unforeseen(case, against) if reached else ()
+        causes = self._unforeseen(case, against, reached) if reached else ()
         if not causes:
             return None
         ways = case.image.promotions(case.promotion.digest)
@@ -161,12 +161,15 @@ class Notifier:
         taken_back = gone[0] if gone else case.promotion
         return events.revoked(taken_back, Verdict(causes), reached, at)
 
-    def _unforeseen(self, case: Case, causes: Sequence[Finding]) -> tuple[Finding, ...]:
+    def _unforeseen(
+        self, case: Case, causes: Sequence[Finding], reached: Sequence[str]
+    ) -> tuple[Finding, ...]:
         """What a person did not know who let the image past its gate, if anybody did."""
-        destination = case.promotion.destination
-        there = self._store.read(case.promotion.digest, [case.destination])
+        place = case.image.in_stage(_entered(case, reached))
+        reader = RepositoryClient(place.repository, self._transport, case.source.deadline)
+        there = self._store.read(case.promotion.digest, [reader])
         by_hand = [each.said for each in there.by_hand]
-        decided = [each.decided_at for each in by_hand if each.destination == destination]
+        decided = [each.decided_at for each in by_hand if each.destination == place]
         return tuple(each for each in causes if not decided or _newest(each) > max(decided))
 
     def _named_by_now(self, case: Case) -> Digest | None:
@@ -227,6 +230,13 @@ def _against_the_image(judgement: Judgement) -> tuple[Finding, ...]:
         if each.code in _REVOKING
         and any(judgement.evidence.holds(basis.statement) for basis in each.basis)
     )
+
+
+def _entered(case: Case, reached: Sequence[str]) -> Stage:
+    """Where an image went: the next stage or, where it is not in that, the first that it is in."""
+    pipeline, to_stage = case.image.pipeline, case.promotion.to_stage
+    stages = [pipeline.stages[name] for name in reached]
+    return min(stages, key=lambda each: (each.name != to_stage, len(pipeline.upstream_of(each))))
 
 
 def _newest(finding: Finding) -> datetime:

@@ -120,14 +120,14 @@ def revoke(shop: Shop, image: Manifest) -> None:
     evidence_store(pipelines).attach(place, image, act, Evidence())
 
 
-def promote_by_hand(shop: Shop, image: Manifest, at: datetime) -> None:
-    """Let a person put it into the next stage, whatever its gate says."""
-    there = shop.stage("extended-test")
-    shop.push("extended-test")
+def promote_by_hand(shop: Shop, image: Manifest, at: datetime, stage: str) -> None:
+    """Let a person put it into a later stage, whatever its gate says."""
+    there = shop.stage(stage)
+    shop.push(stage)
     said = PromotionByHand(
         pipeline="shop",
         from_stage="fast-feedback",
-        to_stage="extended-test",
+        to_stage=stage,
         source=Reference(shop.stage("fast-feedback").repository, "1.0"),
         destination=Reference(there.repository, "1.0"),
         author=Author("ann@acme.example", "google-credentials"),
@@ -332,13 +332,18 @@ def test_what_has_arrived_is_not_waited_for_where_it_came_from(shop: Shop) -> No
     assert to_next(shop.handle(shop.result(image.digest))) == [lost]
 
 
-def test_what_a_person_knew_who_let_it_past_its_gate_takes_nothing_back(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("stage", "told"), [("extended-test", [REVOKED]), ("prod", [REVOKED, DENIED])]
+)
+def test_what_a_person_knew_who_let_it_past_its_gate_takes_nothing_back(
+    shop: Shop, stage: str, told: list[str]
+) -> None:
     """A failure before the promotion by hand does not; one after it does."""
     shop.written = shop.promotion_yaml.replace("[functional]", "[functional, nft]")
     image = shop.push()
     failed = shop.result(image.digest, outcome=Outcome.FAILURE)
     assert kinds(shop.handle(failed)) == [DENIED]
-    promote_by_hand(shop, image, at=PUBLISHED + timedelta(minutes=1))
+    promote_by_hand(shop, image, PUBLISHED + timedelta(minutes=1), stage)
     assert to_next(shop.handle(shop.result(image.digest, suite="nft"))) == []
     again = shop.handle(replace(failed, finished_at=LATER))
-    assert kinds(to_next(again)) == [REVOKED]
+    assert kinds(to_next(again)) == told
