@@ -71,7 +71,10 @@ def test_a_decision_becomes_a_statement_and_has_the_image_judged(
     (act,) = evidence.acts
     assert (act.said.author, act.said.reason) == ("ann@example.com", "read the notes")
     (message,) = pubsub.pull(SIGNALS)
-    assert json.loads(message.data) == {"evaluate": {"image": f"{place}:1.4.2", "digest": digest}}
+    assert json.loads(message.data) == {
+        "evaluate": {"image": f"{place}:1.4.2", "digest": digest},
+        "statement": act.basis.statement,
+    }
 
 
 def test_what_is_refused_is_said_in_a_line(control: Service, http: urllib3.PoolManager) -> None:
