@@ -54,6 +54,8 @@ ASTRAY = [
     f"https://{HOST}%40evil.example/x",
     "https://%31%32%37.0.0.1/x",
     "https://reg\xe9stry.example/x",
+    "https://regi\u017ftry.example/x",
+    "https://\u212aegistry.example/x",
     "https://store.example:99999999/x",
     "https://store.example:port/x",
     "https://localhost.:/x y@[",
@@ -61,6 +63,8 @@ ASTRAY = [
     "https://metadata.google.internal/computeMetadata/v1/",
     "https://METADATA.google.internal./x",
     "https://metadata/x",
+    "https://metadata.goog/x",
+    "https://[:::1]/x",
 ]
 SPELLINGS = [
     "127.0.0.1",
@@ -197,6 +201,7 @@ def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in() -> None
         (HOST, "LOCALHOST.", True),
         (HOST, "store.localhost", True),
         (HOST, "printer.local", True),
+        (HOST, "store.localdomain", True),
         (HOST, "store.corp.internal", True),
         (HOST, "store.home.arpa.", True),
         (HOST, "10.0.0.7", False),
