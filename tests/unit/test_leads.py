@@ -57,6 +57,7 @@ ASTRAY = [
     "https://regi\u017ftry.example/x",
     "https://\u212aegistry.example/x",
     "https://store.example:99999999/x",
+    "https://store.example:65536/x",
     "https://store.example:port/x",
     "https://localhost.:/x y@[",
     "https://[fe80::1%25eth0]/x",
@@ -182,9 +183,10 @@ def test_names_spell_no_address() -> None:
     assert spelt_address("0x7f.1") == "127.0.0.1"
 
 
-def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in() -> None:
+@pytest.mark.parametrize("place", [f"user:pass-word@{HOST}", f"{HOST}:65536"])
+def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in(place: str) -> None:
     """The text goes to logs and events, and a place that a registry leads to may be signed."""
-    location = f"https://user:pass-word@{HOST}/download-path?X-Amz-Signature=signature"
+    location = f"https://{place}/download-path?X-Amz-Signature=signature"
     with pytest.raises(RegistryUntrusted) as caught:
         lead(HOST, BASE, location)
     assert HOST in str(caught.value)
