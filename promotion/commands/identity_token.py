@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promotion.errors import AccessDenied, BadConfiguration
+from promotion.registry.credentials import is_token
 from promotion.registry.fetch import Fetch
 
 _VARIABLE = "PROMOTION_CONTROL_TOKEN"
@@ -103,7 +103,7 @@ def _of_gcloud(environment: Mapping[str, str]) -> str:
 def _checked(text: str, source: str) -> str:
     """What is in the text, if it can be a token; it is not repeated if it cannot."""
     token = text.strip()
-    if not re.fullmatch("[!-~]*", token):
+    if token and not is_token(token):
         raise BadConfiguration(
             f"{source} has characters that no token has; give it what"
             " `gcloud auth print-identity-token` prints, and nothing else"

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """
     from promotion import signing
     from promotion.commands.in_reach import in_reach
-    from promotion.commands.sides import source_side
+    from promotion.commands.sides import side_around
     from promotion.evidence.store import EvidenceStore
     from promotion.latest import is_any, is_release, latest
     from promotion.registry.connections import Connections
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     pipeline, stage = _stage(known, options.pipeline, options.stage)
     _check_name(options.name, stage)
     store = EvidenceStore(Unsigned(), signing.verifier(pipelines.signing, Connections().fetch))
-    transport = source_side(environment)
+    transport = side_around(stage.repository.host, environment)
     counts = is_any if options.pre_releases else is_release
     found = latest(options.name, pipeline, stage, transport, store, datetime.now(UTC), counts)
     print(json.dumps(_report(found)) if options.json else found.image.tag)

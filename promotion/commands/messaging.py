@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from promotion import publisher
 from promotion.errors import BadConfiguration, BadReference, Retryable
@@ -13,7 +14,11 @@ from promotion.registry.lookup import digest_named_by
 from promotion.registry.reference import Digest, Reference
 from promotion.registry.transport import Transport
 
+if TYPE_CHECKING:
+    import urllib3
+
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+_LONGEST_EXPLANATION = 300
 _DEVELOPMENT_ONLY = (
     "only a function that runs with PROMOTION_DEV=1 takes messages like that: send to the topic"
 )
@@ -57,17 +62,33 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     """
     import urllib3
 
-    from promotion.registry import request_log
-
     try:
         with urllib3.PoolManager(retries=False) as pool:
-            send = partial(pool.request, "POST", url, body=body, headers=dict(headers))
-            answer = request_log.logged("POST", url, request_log.service_url, send)
+            status, said = _exchanged(pool, url, body, headers)
     except urllib3.exceptions.HTTPError as error:
         raise Retryable(f"{url} gave no answer ({error}); is the function running?") from error
-    if answer.status != 200:
-        advice = _DEVELOPMENT_ONLY if answer.status == 403 else "its log says why"
-        raise Retryable(
-            f"{url} answered {answer.status}: {answer.data.decode(errors='replace').strip()};"
-            f" {advice}"
-        )
+    if status != 200:
+        advice = _DEVELOPMENT_ONLY if status == 403 else "its log says why"
+        raise Retryable(f"{url} answered {status}: {said}; {advice}")
+
+
+def _exchanged(
+    pool: urllib3.PoolManager, url: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, str]:
+    """The status of the answer, and the beginning of what it says, in a line."""
+    from promotion.registry import request_log
+    from promotion.registry.connections import read_at_most
+
+    send = partial(
+        pool.request,
+        "POST",
+        url,
+        body=body,
+        headers=dict(headers),
+        preload_content=False,
+        decode_content=False,
+    )
+    answer = request_log.logged("POST", url, request_log.service_url, send)
+    said = read_at_most(answer, _LONGEST_EXPLANATION).decode(errors="replace")
+    answer.close()
+    return answer.status, " ".join(said.split())

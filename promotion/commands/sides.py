@@ -20,15 +20,6 @@ from promotion.registry.transport import Transport
 _OVERRIDES = ("AUTH_OVERRIDE", "ACCESS_TOKEN")
 
 
-def source_side(environment: Mapping[str, str]) -> Transport:
-    """The transport to read from the source.
-
-    Raises:
-        BadConfiguration: What the environment gives is no credential.
-    """
-    return _transport(Side.SOURCE, environment, Connections())
-
-
 def side_around(host: str, environment: Mapping[str, str]) -> Transport:
     """The transport to read from a registry, and from others that one is led to from there.
 

@@ -72,10 +72,7 @@ def local_suffix(name: str) -> str | None:
 
 
 def _is_loopback(address: str) -> bool:
-    return any(
-        each.is_loopback or each.is_unspecified or _is_this_network(each)
-        for each in _meant(address)
-    )
+    return any(each.is_loopback or _is_this_network(each) for each in _meant(address))
 
 
 def _is_this_network(address: _Address) -> bool:

@@ -398,8 +398,10 @@ def _with_digest(location: str, digest: Digest, attempted: str) -> str:
     try:
         parts = urlsplit(location)
     except ValueError as error:
+        # It may be signed, so not all of it is to be read.
+        place = location.partition("?")[0]
         raise RegistryUnavailable(
-            f"Could not {attempted}: the upload is at {location!r:.200}, which is no URL"
+            f"Could not {attempted}: the upload is at {place!r:.200}, which is no URL"
         ) from error
     # What stands there already may be signed, so it is left as it is.
     query = "&".join(filter(None, (parts.query, urlencode({"digest": digest}))))

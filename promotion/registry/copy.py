@@ -27,13 +27,14 @@ from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import INDEX_TYPES, Blob, Descriptor, Manifest, successors
 from promotion.registry.order import Kind, Order, Vertex, Writing
 from promotion.registry.pace import Pace
-from promotion.registry.reference import Digest, parse_digest
+from promotion.registry.reference import Digest
 from promotion.registry.referrers import (
     AllAttachments,
     Attachments,
     described,
     keep_listed,
     list_referrers,
+    listed_digest,
 )
 from promotion.registry.report import BlobReport, Copied, Unwatched, Watcher
 
@@ -253,7 +254,7 @@ class _Walk:
 
     def _bring_referrers(self, subject: Digest, found: Sequence[Descriptor]) -> None:
         for descriptor in found:
-            digest = parse_digest(descriptor.digest)
+            digest = listed_digest(descriptor, subject)
             self._begin_to_write(self._order.release(Vertex(Kind.MANIFEST, digest)))
             if self._meet(digest, subject):
                 find = partial(self._source.find, digest)
@@ -326,7 +327,7 @@ class _Walk:
         for descriptor in found:
             if descriptor.digest in listed:
                 is_index = descriptor.media_type in INDEX_TYPES
-                self._pass_by(parse_digest(descriptor.digest), subject, is_index)
+                self._pass_by(listed_digest(descriptor, subject), subject, is_index)
         self._bring_referrers(subject, [each for each in found if each.digest not in listed])
 
     # The way up: a manifest is written when all that it needs has arrived.

@@ -5,6 +5,7 @@ Google's are found in google.py, those of Docker's configuration in docker_confi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,6 +43,11 @@ Credential = Token | Login | IdentityToken
 def secret_of(credential: Credential) -> str:
     """The part of a credential that nobody may read."""
     return credential.password if isinstance(credential, Login) else credential.value
+
+
+def is_token(text: str) -> bool:
+    """Whether a token can be sent as it is, in a header; no error text repeats one that cannot."""
+    return re.fullmatch("[!-~]+", text) is not None
 
 
 class Credentials(Protocol):

@@ -19,7 +19,7 @@ from promotion import typed
 from promotion.errors import AccessDenied
 from promotion.registry.concealed import Concealing
 from promotion.registry.credential_helper import ask_helper
-from promotion.registry.credentials import Credential, IdentityToken, Login, Token
+from promotion.registry.credentials import Credential, IdentityToken, Login, Token, is_token
 
 Value = TypeVar("Value")
 
@@ -92,6 +92,8 @@ class DockerConfig:
         if entry.identity_token:
             return IdentityToken(entry.identity_token)
         if entry.registry_token:
+            if not is_token(entry.registry_token):
+                raise self._damaged(host)
             return Token(entry.registry_token)
         if not entry.auth:
             return Login(entry.username, entry.password) if entry.username else None
@@ -100,10 +102,13 @@ class DockerConfig:
         except ValueError:
             colon = ""
         if not colon:
-            raise AccessDenied(
-                f"The entry for {host} in {self._path} is damaged: run `docker login {host}` again"
-            )
+            raise self._damaged(host)
         return Login(username, password.strip("\0"))
+
+    def _damaged(self, host: str) -> AccessDenied:
+        return AccessDenied(
+            f"The entry for {host} in {self._path} is damaged: run `docker login {host}` again"
+        )
 
 
 def _key(host: str) -> str:

@@ -25,6 +25,7 @@ _URL = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _PORTS = {"http": "80", "https": "443"}
+_HIGHEST_PORT = 65_535
 
 
 class Lead(Concealing, msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def _found(base: str, location: str) -> re.Match[str]:
     except ValueError as error:
         raise RegistryUntrusted("what is no URL") from error
     found = _URL.fullmatch(url)
-    if found is None:
+    if found is None or int(found["port"] or 0) > _HIGHEST_PORT:
         # What a registry leads to may be signed, so not all of it is to be read.
         raise RegistryUntrusted(f"{registry_url(url)!r:.200}, which is no URL of a registry's")
     return found

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from promotion import typed
-from promotion.errors import BeyondLimit, UnsupportedContent
+from promotion.errors import BadReference, BeyondLimit, UnsupportedContent
 from promotion.registry.reference import Digest, algorithm_of, digest_of, parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -120,12 +120,12 @@ def successors(manifest: Manifest) -> Successors:
 
     Raises:
         BeyondLimit: It is an index with more entries than any that is of use.
-        UnsupportedContent: The media type is unknown, or the content is not of that type.
-        BadReference: A digest in it is none.
+        UnsupportedContent: The media type is unknown, or the content is not of that type, as where
+            a digest is none.
     """
     try:
         return _successors(manifest)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, BadReference) as error:
         raise UnsupportedContent(
             f"The manifest {manifest.digest} is not a valid {manifest.media_type}: {error}"
         ) from error

@@ -103,14 +103,14 @@ def _following(url: str, page: Response, attempted: str) -> str | None:
     try:
         return next_page(url, link)
     except ValueError as error:
-        raise UnsupportedContent(f"Could not {attempted}: {link!r} leads nowhere") from error
+        raise UnsupportedContent(f"Could not {attempted}: {link!r:.200} leads nowhere") from error
 
 
 def _check_end(request: Request, read: Collection[str], length: int, url: str) -> None:
     """Make sure that a list that goes on is one that can end."""
     text = (
         f"Could not {request.attempted}: after {len(read)} pages, of {length:,} bytes,"
-        f" {request.host} goes on to {url}"
+        f" {request.host} goes on to {url:.200}"
     )
     if url in read:
         raise UnsupportedContent(text)

@@ -22,6 +22,7 @@ from promotion import typed
 from promotion.deadline import Cancellation
 from promotion.errors import (
     AccessDenied,
+    BadReference,
     RegistryRefused,
     RegistryUnavailable,
     UnsupportedContent,
@@ -129,6 +130,20 @@ def list_referrers(repository: RepositoryClient, digest: Digest) -> list[Descrip
     """What refers to a manifest, by the API or, where there is none, by the fallback tag."""
     found = repository.referrers(digest)
     return _entries(repository.find(fallback_tag(digest))) if found is None else found
+
+
+def listed_digest(descriptor: Descriptor, subject: Digest) -> Digest:
+    """The digest under which something is listed as a referrer.
+
+    Raises:
+        UnsupportedContent: It is none.
+    """
+    try:
+        return parse_digest(descriptor.digest)
+    except BadReference as error:
+        raise UnsupportedContent(
+            f"What refers to {subject} cannot be copied: in the list of it, {error}"
+        ) from error
 
 
 def keep_listed(

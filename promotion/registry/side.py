@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from promotion.errors import BadConfiguration
-from promotion.registry.credentials import Credentials, FirstOf, GivenToken, TokenFor
+from promotion.registry.credentials import Credentials, FirstOf, GivenToken, TokenFor, is_token
 from promotion.registry.docker_config import DockerConfig, default_path
 from promotion.registry.fetch import Fetch
 from promotion.registry.google import GoogleDefaultIfAny, GoogleFile
@@ -86,7 +85,7 @@ def own_credentials(environment: Mapping[str, str], fetch: Fetch) -> Credentials
 
 def _access_token(variable: str, environment: Mapping[str, str]) -> str:
     token = environment.get(variable, "").strip()
-    if not re.fullmatch("[!-~]*", token):
+    if token and not is_token(token):
         raise BadConfiguration(
             f"{variable} has characters that no token has; give it what"
             " `gcloud auth print-access-token` prints, and nothing else"

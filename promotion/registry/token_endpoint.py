@@ -7,7 +7,6 @@ OAuth 2 variant for those who have a refresh token.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +19,14 @@ from promotion import typed
 from promotion.errors import AccessDenied, PromotionError, RegistryUnavailable
 from promotion.registry.challenge import Challenge
 from promotion.registry.concealed import Concealing, concealed
-from promotion.registry.credentials import Credential, IdentityToken, Login, Token, secret_of
+from promotion.registry.credentials import (
+    Credential,
+    IdentityToken,
+    Login,
+    Token,
+    is_token,
+    secret_of,
+)
 from promotion.registry.fetch import Answer, Fetch
 from promotion.registry.retry import retry_after
 from promotion.registry.tokens import IssuedToken
@@ -133,7 +139,7 @@ def _issued(attempted: str, answer: Answer) -> IssuedToken:
     except (ValueError, RecursionError) as error:
         raise AccessDenied(f"{attempted} answered something that is not a token") from error
     value = issued.token or issued.access_token or ""
-    if not re.fullmatch("[!-~]+", value):
+    if not is_token(value):
         fault = "a token with characters that no header can hold" if value else "no token"
         raise AccessDenied(f"{attempted} answered {fault}")
     return IssuedToken(value, _lifetime(issued, answer))

@@ -292,7 +292,7 @@ _COMMON_HEADERS = {"User-Agent": f"promotion/{__version__}", "Accept-Encoding": 
 
 def _is_path(url: str) -> bool:
     """Whether it is on the registry, whatever it says; after two slashes another host may stand."""
-    return url.startswith("/") and not url.startswith(("//", "/\\"))
+    return url.startswith("/") and not url.startswith("//")
 
 
 def _lead(request: Request, base: str, location: str) -> Lead:

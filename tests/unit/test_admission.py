@@ -28,7 +28,7 @@ NO_NAME = {
     "IPv6 with a zone": f"[fe80::1%eth0]:{{port}}/{STAGE}/shop:1.0",
     "a percent sign in the host": f"127.0.0.1%3A{{port}}/{STAGE}/shop:1.0",
     "a percent sign in the path": "{host}/shop/%66ast-feedback/shop:1.0",
-    "an encoded slash": "{host}/shop%2Ffast-feedback/shop:1.0",
+    "an encoded slash": "{host}/shop%2ffast-feedback/shop:1.0",
     "an encoded step up": f"{{host}}/{STAGE}/%2e%2e/prod/shop:1.0",
     "a step up": f"{{host}}/{STAGE}/../prod/shop:1.0",
     "a step up in the name": f"{{host}}/{STAGE}/..:1.0",
@@ -57,6 +57,7 @@ NO_NAME = {
     "nothing": "",
     "a host that ends in a dot": f"localhost.:{{port}}/{STAGE}/shop:1.0",
     "a digest in upper case": f"{{host}}/{STAGE}/shop:1.0@sha256:{'B' * 64}",
+    "a digest that ends with its line": f"{{host}}/{STAGE}/shop:1.0@sha256:{'b' * 63}\n",
     "a digest of wide letters": f"{{host}}/{STAGE}/shop:1.0@sha256:" + "\uff42" * 64,
     "a tag of other digits": f"{{host}}/{STAGE}/shop:\u0661",
 }

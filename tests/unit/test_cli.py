@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from tests.unit.scripted import Answer, ScriptedServer
 
 TOPIC = "projects/p/topics/shop-results"
 PASSED = ["--suite", "functional", "--outcome", "success"]
+CLOSE = {"Connection": "close"}
 
 
 @pytest.fixture
@@ -118,6 +120,27 @@ def test_failures_are_one_line(
             assert error.startswith("promotion: ")
             assert error.count("\n") == 1
             assert complaint in error
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, b"<!doctype html>\n<title>500 Internal Server Error</title>\n"),
+        Answer(500, b"why? " * 2_000, CLOSE),
+        Answer(500, gzip.compress(b"?" * 10_000_000), {"Content-Encoding": "gzip", **CLOSE}),
+    ],
+)
+def test_what_a_function_says_is_told_in_a_line(
+    image: tuple[str, str], answer: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its beginning, as it was sent: a page of a web server's, or any number of bytes, is cut."""
+    with ScriptedServer(answer) as function:
+        assert run("publish", image[0], *PASSED, "--url", f"http://{function.host}") == 1
+    error = capsys.readouterr().err
+    assert "answered 500: " in error
+    assert error.endswith("; its log says why\n")
+    assert error.count("\n") == 1
+    assert len(error) < 500
 
 
 def test_usage_errors_have_their_own_exit_code() -> None:

@@ -26,11 +26,11 @@ Latest = Callable[..., int]
 def latest(shop: Shop, tmp_path: Path) -> Latest:
     """Asks for the latest version of the shop in a stage; the exit code."""
 
-    def latest(stage: str = "fast-feedback", *options: str) -> int:
+    def latest(stage: str = "fast-feedback", *options: str, **environment: str) -> int:
         file = tmp_path / "promotion.yaml"
         file.write_text(shop.promotion_yaml)
         command = ["latest", "shop", "--stage", stage, "--config", str(file), *options]
-        return cli.main(command, {})
+        return cli.main(command, environment)
 
     return latest
 
@@ -69,6 +69,16 @@ def test_pre_releases_count_when_they_are_asked_for(
     shop.push(tag="1.10.0")
     assert latest("fast-feedback", "--pre-releases") == 0
     assert capsys.readouterr().out == "1.10.0\n"
+
+
+def test_an_access_token_is_shown_to_the_stage_s_registry_alone(shop: Shop, latest: Latest) -> None:
+    """The stages before it may be in registries that are others'."""
+    shop.push("prod", tag="1.0.0")
+    before = len(shop.near.served), len(shop.far.served)
+    assert latest("prod", SOURCE_ACCESS_TOKEN="marked") == 0
+    near, far = shop.near.served[before[0] :], shop.far.served[before[1] :]
+    assert {each.authorization for each in far} == {"Bearer"}
+    assert {each.authorization for each in near} == {""}
 
 
 @pytest.mark.parametrize(("kind", "code"), [(Kind.REVOKE, "revoked"), (Kind.HOLD, "held")])

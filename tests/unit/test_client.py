@@ -126,18 +126,19 @@ def test_a_tag_is_resolved_without_the_digest_header(transport: Transport) -> No
 
 
 def test_redirects_are_followed_without_authorization(transport: Transport) -> None:
-    """The place that a download is sent to never sees the registry's credential."""
+    """No place that a download is sent to ever sees the registry's credential."""
     blob = Blob(digest_of(b"bytes"), 5)
     connections = Connections()
     authenticator = RegistryAuthenticator(GivenToken("secret"), connections.fetch)
     authorised = Transport(authenticator, connections)
-    with ScriptedServer(Answer(200, b"bytes")) as store:
+    with ScriptedServer(Answer(302, b"", {"Location": "2"}), Answer(200, b"bytes")) as store:
         location = {"Location": f"http://{store.host}/downloads/1?signature=x"}
         with ScriptedServer(Answer(307, b"", location)) as server:
             with client(server, authorised).blob(blob) as pieces:
                 assert b"".join(pieces) == b"bytes"
             assert server.asked[0].headers["Authorization"] == "Bearer secret"
-        assert "Authorization" not in store.asked[0].headers
+        assert [asked.path for asked in store.asked] == ["/downloads/1?signature=x", "/downloads/2"]
+        assert not any("Authorization" in asked.headers for asked in store.asked)
     authorised.close()
     transport.close()
 

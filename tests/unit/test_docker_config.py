@@ -130,11 +130,17 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("auth", ["secret", encoded("secret"), "/w==", "==="])
-def test_a_damaged_entry_is_an_error(configured: Configured, auth: str) -> None:
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"auth": auth} for auth in ("secret", encoded("secret"), "/w==", "===")),
+        *({"registrytoken": token} for token in ("secret\n", "sec\u20acret", "secret secret")),
+    ],
+)
+def test_a_damaged_entry_is_an_error(configured: Configured, entry: object) -> None:
     """The error names the host, and how to write the entry anew."""
     with pytest.raises(AccessDenied, match=f"docker login {HOST}") as caught:
-        configured({"auths": {HOST: {"auth": auth}}}).find(HOST)
+        configured({"auths": {HOST: entry}}).find(HOST)
     assert "secret" not in str(caught.value)
 
 

@@ -54,13 +54,18 @@ ASTRAY = [
     f"https://{HOST}%40evil.example/x",
     "https://%31%32%37.0.0.1/x",
     "https://reg\xe9stry.example/x",
+    "https://regi\u017ftry.example/x",
+    "https://\u212aegistry.example/x",
     "https://store.example:99999999/x",
+    "https://store.example:65536/x",
     "https://store.example:port/x",
     "https://localhost.:/x y@[",
     "https://[fe80::1%25eth0]/x",
     "https://metadata.google.internal/computeMetadata/v1/",
     "https://METADATA.google.internal./x",
     "https://metadata/x",
+    "https://metadata.goog/x",
+    "https://[:::1]/x",
 ]
 SPELLINGS = [
     "127.0.0.1",
@@ -178,9 +183,10 @@ def test_names_spell_no_address() -> None:
     assert spelt_address("0x7f.1") == "127.0.0.1"
 
 
-def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in() -> None:
+@pytest.mark.parametrize("place", [f"user:pass-word@{HOST}", f"{HOST}:65536"])
+def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in(place: str) -> None:
     """The text goes to logs and events, and a place that a registry leads to may be signed."""
-    location = f"https://user:pass-word@{HOST}/download-path?X-Amz-Signature=signature"
+    location = f"https://{place}/download-path?X-Amz-Signature=signature"
     with pytest.raises(RegistryUntrusted) as caught:
         lead(HOST, BASE, location)
     assert HOST in str(caught.value)
@@ -197,6 +203,7 @@ def test_what_is_said_of_a_place_has_nothing_that_would_let_anybody_in() -> None
         (HOST, "LOCALHOST.", True),
         (HOST, "store.localhost", True),
         (HOST, "printer.local", True),
+        (HOST, "store.localdomain", True),
         (HOST, "store.corp.internal", True),
         (HOST, "store.home.arpa.", True),
         (HOST, "10.0.0.7", False),

@@ -285,6 +285,17 @@ def test_the_pages_of_a_list_are_weighed_together(
         tags(transport, *long)
 
 
+@pytest.mark.parametrize("following", [f"?{'2' * 30_000}", f"http://[{'2' * 30_000}"])
+def test_what_is_said_of_a_long_link_is_short(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, following: str
+) -> None:
+    """An error text repeats its beginning."""
+    monkeypatch.setattr(pages, "MOST_PAGES", 1)
+    with pytest.raises((BeyondLimit, UnsupportedContent)) as raised:
+        tags(transport, page("a", following=following))
+    assert len(str(raised.value)) < 1_000
+
+
 def test_a_page_of_too_many_names_is_not_taken_apart(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:

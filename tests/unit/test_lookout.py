@@ -13,7 +13,7 @@ import pytest
 
 from dev import images
 from dev.stack import three_stages
-from promotion import configuration, control_log, messages
+from promotion import attribution, configuration, control_log, messages
 from promotion.artifact_registry import artifact_registry
 from promotion.delivery import Message
 from promotion.errors import (
@@ -338,6 +338,22 @@ def refer_beyond_limit(shop: Shop, image: Manifest, patch: pytest.MonkeyPatch) -
 def flood_with_statements(shop: Shop, image: Manifest, _: pytest.MonkeyPatch) -> None:
     """Attach more statements than are ever read."""
     flood(shop.stage("fast-feedback"), image)
+
+
+def test_an_incident_is_looked_for_among_the_highest_versions(
+    shop: Shop, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs is rarely far behind; where it is, the stage as a whole is blocked."""
+    digest = shop.push(content=b"older", tag="1.0").digest
+    shop.push(content=b"newer", tag="1.1")
+    deploy(shop, digest, "1.0", hours=0)
+    with monkeypatch.context() as limited:
+        limited.setattr(attribution, "MOST", 1)
+        look().incident(INCIDENT)
+    assert shop.evidence("fast-feedback", digest).alerts == ()
+    assert len(of_stage(shop, "fast-feedback").alerts) == 1
+    look().incident(INCIDENT)
+    assert len(shop.evidence("fast-feedback", digest).alerts) == 1
 
 
 @pytest.mark.parametrize("overdo", [flood_with_statements, refer_beyond_limit])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from dev.registry import EmbeddedRegistry
 from promotion.errors import BeyondLimit, UnsupportedContent
 from promotion.registry.client import LARGEST_MANIFEST, RepositoryClient
 from promotion.registry.copy import copy
-from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Manifest
-from promotion.registry.reference import Repository, digest_of
-from promotion.registry.referrers import NoAttachments
+from promotion.registry.manifest import OCI_ARTIFACT, OCI_MANIFEST, Blob, Descriptor, Manifest
+from promotion.registry.reference import Digest, Repository, digest_of
+from promotion.registry.referrers import Attached, NoAttachments
 from promotion.registry.report import Way
 from promotion.registry.transport import Transport
 from tests.unit.scripted import Answer, ScriptedServer
@@ -137,6 +138,27 @@ def test_other_digest_algorithms_are_kept(
     destination.put_manifest(image, "1.0")
     with destination.blob(blob) as pieces:
         assert b"".join(pieces) == b"content"
+
+
+def test_what_has_no_digest_is_named(
+    source: RepositoryClient, destination: RepositoryClient
+) -> None:
+    """An attachment that nobody can copy is told from the others, and so is a list of such."""
+    image = images.push_image(source, [b"x"])
+    unknown = descriptor(b"y") | {"digest": f"md5:{'0' * 32}"}
+    odd = unpushed({"config": unknown, "subject": pointer(image)})
+    with pytest.raises(UnsupportedContent, match=f"manifest {odd.digest} is not .*'md5:0"):
+        copy(odd, source, destination, NoAttachments())
+    listing = [Descriptor(OCI_MANIFEST, unknown["digest"], 2)]
+    found: Future[list[Descriptor]] = Future()
+    found.set_result(listing)
+
+    class Listed:
+        def look_up(self, _: Digest) -> Attached:
+            return Attached(found)
+
+    with pytest.raises(UnsupportedContent, match=f"What refers to {image.digest} .*'md5:0"):
+        copy(image, source, destination, Listed())
 
 
 def test_a_registry_may_know_sha256_alone(source: RepositoryClient, transport: Transport) -> None:

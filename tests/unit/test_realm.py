@@ -47,6 +47,7 @@ def test_its_own_host_and_one_that_is_named_may_issue_tokens(realm: str) -> None
         f"https://{HOST}\n.evil.example/token",
         f" https://{HOST}/token",
         "https://regi\u0455try.example/token",
+        "https://to\u212aens.example/token",
         "https://reg\u00eestry.example/token",
         f"https://{HOST}\uff0fevil.example/token",
         "https://127.0.0.1/token",

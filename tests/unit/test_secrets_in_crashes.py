@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dev.services import Service, function_server
 from dev.serving import Serving
 from dev.stack import ROOT, signed, three_stages
+from promotion.registry.transport import Request, Response
 from tests.marked import Marked, command_lines
 from tests.unit.crashing import sabotage
 
@@ -85,6 +86,14 @@ class Guarded(Serving):
         self.asked.set()
         self.held.wait()
         return 307, {"Location": f"http://{self.host}/storage?signature={self._signature}"}, ""
+
+
+def test_the_location_of_an_upload_is_not_represented() -> None:
+    """It may be signed; it stands in the answer that names it, and in the request that follows."""
+    location = "https://store.example/up?signature=marked"
+    answer = Response(202, {"Location": location})
+    request = Request("PUT", "registry.example", location, "write a blob")
+    assert "marked" not in f"{answer!r} {request!r}"
 
 
 @pytest.fixture

@@ -59,6 +59,15 @@ def test_an_open_incident_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "said"), [("summary", "summary"), ("url", "url"), ("policy_name", "policy")]
+)
+def test_what_is_for_people_alone_is_cut(field: str, said: str) -> None:
+    """A statement has to hold it."""
+    incident = parsed({"incident": {**OPEN["incident"], field: "x" * 3_000}})
+    assert getattr(incident, said) == "x" * 2_000
+
+
+@pytest.mark.parametrize(
     ("ended_at", "expected"),
     [
         (int((PUBLISHED - timedelta(minutes=1)).timestamp()), PUBLISHED - timedelta(minutes=1)),
