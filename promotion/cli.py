@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from promotion import __version__, log
-from promotion.deadline import NEVER, Cancellation, keeping
+from promotion.deadline import NEVER, Cancellation, current, keeping
 from promotion.errors import BadConfiguration, PromotionError, Several
 from promotion.readable import readable
 
@@ -79,14 +79,20 @@ def run() -> None:
     # while modules are loaded takes a twentieth of a copy's time.
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     work = Cancellation()
-    signal.signal(signal.SIGINT, partial(_interrupt, work))
-    with suppress(KeyboardInterrupt), keeping(NEVER.unless(work)):
-        code = _run()
-    if work.is_called:
-        _end()
-    # All is done and written. To take the interpreter down, thread by thread, would be a seventh of
-    # a copy's time; and after Ctrl-C nobody waits for what threads are still at.
-    os._exit(code)
+    try:
+        signal.signal(signal.SIGINT, partial(_interrupt, work))
+        with keeping(NEVER.unless(work)):
+            code = _run()
+        if not work.is_called:
+            # All is done and written. To take the interpreter down, thread by thread, would be a
+            # seventh of a copy's time.
+            os._exit(code)
+    except BaseException:
+        # In the middle of a clean-up an interrupt becomes whatever error that ends in.
+        if not work.is_called:
+            raise
+    # Nobody waits for what threads are still at.
+    _end()
 
 
 def _run() -> int:
@@ -116,16 +122,17 @@ def _code() -> int:
 
 def _interrupt(work: Cancellation, *_: object) -> None:
     """End the work in order, or at any rate: this may come where a lock stays locked for ever."""
+    # What is left half made may fail when it is deleted, which is nobody's error.
+    sys.unraisablehook = lambda _: None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _end)
     signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_END)
-    # What is left half made may fail when it is deleted, which is nobody's error.
-    sys.unraisablehook = lambda _: None
     work.call()
     raise KeyboardInterrupt
 
 
 def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     with suppress(OSError):
         # Not with print, in the middle of which this may come.
         os.write(_STANDARD_ERROR, _SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else b"")
@@ -154,8 +161,10 @@ def _explained(error: OSError) -> str:
 
 
 def _failed(*reasons: str) -> int:
-    for why in reasons:
-        print(f"promotion: {readable(why)}", file=sys.stderr)
+    # Python drops an interrupt where an object is deleted; what work then ends in is no news.
+    if current().left > 0:
+        for why in reasons:
+            print(f"promotion: {readable(why)}", file=sys.stderr)
     return 1
 
 

@@ -71,7 +71,7 @@ class RegistryAuthenticator:
         self._trusted_realms = trusted_realms
         self._wanted: dict[str, Challenge] = {}
         self._tokens = TokenCache(clock)
-        self._renewals: SingleFlight[str, Credential | None] = SingleFlight()
+        self._renewals: SingleFlight[tuple[str, Credential], Credential | None] = SingleFlight()
 
     def authorization(self, host: str, scopes: Scopes) -> str | None:
         """The header for a first attempt: what the host is known to want, else the token itself.
@@ -151,10 +151,15 @@ class RegistryAuthenticator:
         """Another credential than the refused one, renewed if need be; None if there is none."""
         found = self._credentials.find(host)
         if found == refused:
-            found = self._renewals.do(host, partial(self._renewed_credential, host))
+            renew = partial(self._renewed_credential, refused, host)
+            found = self._renewals.do((host, refused), renew)
         return found if found != refused else None
 
-    def _renewed_credential(self, host: str) -> Credential | None:
+    def _renewed_credential(self, refused: Credential, host: str) -> Credential | None:
+        # Between the look outside and the flight, another one may have landed.
+        found = self._credentials.find(host)
+        if found != refused:
+            return found
         self._credentials.renew(host)
         return self._credentials.find(host)
 

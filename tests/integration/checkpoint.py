@@ -13,7 +13,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request, Response
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _PIECE = 64 * 1024
 _OF_A_CONNECTION = {"connection", "transfer-encoding", "date", "server"}
 

@@ -33,7 +33,7 @@ _UNREACHABLE_PIPELINE = f"""\
 @pytest.fixture
 def http() -> Iterator[urllib3.PoolManager]:
     """A client that tries once."""
-    with urllib3.PoolManager(retries=False, timeout=10.0) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60.0) as pool:
         yield pool
 
 

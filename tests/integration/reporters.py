@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tests.topics import RecordedTopic
 from tests.unit.promoting import promoter
 
 PATIENCE = 60.0
-MOST_ATTEMPTS = 20
+_IN_VAIN = 30.0
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,9 @@ class Reported:
     """What became of one suite's result.
 
     Attributes:
-        attempts: How often it had to be delivered.
         events: What was published upon it.
     """
 
-    attempts: int
     events: Sequence[Event]
 
 
@@ -91,21 +90,22 @@ def _serve(promotion_yaml: str, suite: str, barrier: Barrier, pipe: Connection) 
             result = TestResult(Reference.parse(image), digest, suite, Outcome.SUCCESS, now, now)
             barrier.wait(PATIENCE)
             before = len(topic.events)
-            attempts = _deliver(function, result)
-            pipe.send(Reported(attempts, topic.events[before:]))
+            _deliver(function, result)
+            pipe.send(Reported(topic.events[before:]))
     except EOFError:
         pass
     finally:
         transport.close()
 
 
-def _deliver(function: Promoter, result: TestResult) -> int:
-    """Deliver a result until it is acknowledged, as Pub/Sub does; how often that took."""
-    for attempt in range(1, MOST_ATTEMPTS):
+def _deliver(function: Promoter, result: TestResult) -> None:
+    """Deliver a result until it is acknowledged, as Pub/Sub does; for half a minute at most."""
+    until = time.monotonic() + _IN_VAIN
+    while True:
         try:
             function.handle(result)
         except Retryable:
-            continue
-        return attempt
-    function.handle(result)
-    return MOST_ATTEMPTS
+            if time.monotonic() > until:
+                raise
+        else:
+            return

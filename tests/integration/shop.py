@@ -24,7 +24,7 @@ from promotion.signing import TrustAll, Unsigned
 
 STAGES = FAST_FEEDBACK, EXTENDED_TEST, PROD = "fast-feedback", "extended-test", "prod"
 VERSION = "1.0.0"
-PATIENCE = 20.0
+PATIENCE = 60.0
 POLL_INTERVAL = 0.02
 
 

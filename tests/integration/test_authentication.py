@@ -123,7 +123,7 @@ class Client:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[urllib3.PoolManager]:
     """Connections for many threads."""
-    with urllib3.PoolManager(retries=False, timeout=5.0, maxsize=16) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60.0, maxsize=16) as pool:
         yield pool
 
 

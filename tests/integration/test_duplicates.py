@@ -9,7 +9,7 @@ from tests.integration.busybox import Busybox
 from tests.integration.shop import EXTENDED_TEST, FAST_FEEDBACK, Shop
 
 TWINS = 4
-MOST_ATTEMPTS = 20
+MOST_ATTEMPTS = 200
 
 
 def test_delivered_again(shop: Shop, busybox: Busybox) -> None:

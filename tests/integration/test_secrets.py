@@ -91,7 +91,7 @@ def test_a_deployment_shows_no_secret(
             "HTTPS_PROXY": f"http://ann:{password}@127.0.0.1:1",
             "NO_PROXY": "127.0.0.1",
             "LOG_LEVEL": "DEBUG",
-            "PROMOTION_ATTEMPT_SECONDS": "2",
+            "PROMOTION_ATTEMPT_SECONDS": "30",
         }
         with function_server(ROOT, environment, tmp_path / "function") as function:
             arguments = command_lines(function.pid)

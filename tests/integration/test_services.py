@@ -202,7 +202,7 @@ def test_pull_waits_for_a_message(pubsub: PubSub) -> None:
     subscription = pubsub.create_subscription("shop-results", topic)
     timer = Timer(0.3, pubsub.publish, [topic, b"late"])
     timer.start()
-    assert [message.data for message in pubsub.pull(subscription)] == [b"late"]
+    assert [message.data for message in pubsub.pull(subscription, 60)] == [b"late"]
     timer.join()
 
 
@@ -212,7 +212,7 @@ def test_pull_gives_up(pubsub: PubSub) -> None:
     pubsub.create_subscription("shop-results", "results")
     assert pubsub.pull("shop-results", timeout=0.2) == []
     pubsub.publish("results", b"later")
-    assert len(pubsub.pull("shop-results", timeout=2)) == 1
+    assert len(pubsub.pull("shop-results", timeout=60)) == 1
 
 
 def test_message_is_dead_lettered(pubsub: PubSub) -> None:
@@ -227,7 +227,7 @@ def test_message_is_dead_lettered(pubsub: PubSub) -> None:
         dead_letter_topic="rejected",
     )
     pubsub.publish("results", b"refused")
-    assert [message.data for message in pubsub.pull("rejected-reader", 30)] == [b"refused"]
+    assert [message.data for message in pubsub.pull("rejected-reader", 60)] == [b"refused"]
 
 
 def test_refused_request_says_why(pubsub: PubSub) -> None:

@@ -53,7 +53,7 @@ def transport() -> Iterator[Transport]:
 @pytest.fixture
 def pool() -> Iterator[urllib3.PoolManager]:
     """A client that tries once."""
-    with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60) as pool:
         yield pool
 
 

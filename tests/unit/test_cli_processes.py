@@ -238,33 +238,61 @@ def test_an_interrupt_ends_it_at_once(tmp_path: Path) -> None:
 
 
 INTERRUPTED_AT_A_NAME = """
-import signal, socket, threading
+import os, signal, socket, threading
 from promotion import cli
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
 
 class HalfMade:
     def __init__(self):
-        signal.raise_signal(signal.SIGINT)
+        interrupt()
     def __del__(self):
         self.made
+
+class Deleted:
+    def __del__(self):
+        interrupt()
+
+def in_a_constructor():
+    HalfMade()
+
+def in_a_deletion():
+    Deleted()
+
+def in_a_clean_up():
+    try:
+        interrupt()
+    finally:
+        1 / 0
 
 def interrupted(*_, **__):
     if threading.current_thread() is not threading.main_thread():
         {elsewhere}
     try:
-        HalfMade()
+        {place}()
     finally:
-        signal.raise_signal(signal.SIGINT)
+        interrupt()
+    raise OSError
 
+def write(number, text):
+    written(number, text)
+    if text:
+        os.write = written
+        signal.raise_signal(signal.SIGALRM)
+
+written, os.write = os.write, write
 socket.getaddrinfo = interrupted
 cli.run()
 """
-"""Interrupts, twice, when it looks for a host: an object is deleted that was not made yet."""
+"""Interrupts when it looks for a host, and once more; time is up when it has said so."""
 
 
+@pytest.mark.parametrize("place", ["in_a_constructor", "in_a_deletion", "in_a_clean_up"])
 @pytest.mark.parametrize("elsewhere", ["raise OSError", "threading.Event().wait()"])
-def test_an_interrupt_at_any_place_is_one_line(tmp_path: Path, elsewhere: str) -> None:
-    """Also if it leaves an object half made, and if a thread never ends what it waits for."""
-    script = INTERRUPTED_AT_A_NAME.format(elsewhere=elsewhere)
+def test_an_interrupt_at_any_place_is_one_line(tmp_path: Path, place: str, elsewhere: str) -> None:
+    """Whatever error becomes of it, and if a thread never ends what it waits for."""
+    script = INTERRUPTED_AT_A_NAME.format(place=place, elsewhere=elsewhere)
     ended = subprocess.run(
         [sys.executable, "-c", script, "copy", *IMAGES],
         capture_output=True,

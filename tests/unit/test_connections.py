@@ -131,7 +131,7 @@ def test_a_token_may_be_asked_for_over_the_connection_that_wanted_it(
         refused = Answer(401, b'{"errors": []}', challenge)
         server.answers = [refused, Answer(200, b'{"token": "issued"}'), Answer(404)]
         repository = Repository(server.host, "shop")
-        shop = RepositoryClient(repository, transport, Deadline.after(10))
+        shop = RepositoryClient(repository, transport, Deadline.after(60))
         assert shop.find("1.0") is None
         assert server.asked[-1].headers["Authorization"] == "Bearer issued"
     transport.close()

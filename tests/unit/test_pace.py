@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
-from promotion.deadline import NEVER, Deadline
+from promotion.deadline import NEVER, Cancellation, Deadline
 from promotion.errors import CannotFinish, DeadlineExceeded
 from promotion.registry import pace
 from promotion.registry.manifest import Blob
@@ -36,12 +36,15 @@ class WatchedRoad(Road):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> Iterator[Clock]:
     """The clock that paces and deadlines look at."""
     clock = Clock()
-    monkeypatch.setattr(pace, "time", clock)
-    monkeypatch.setattr("promotion.deadline.time", clock)
-    return clock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "time", clock)
+        patch.setattr("promotion.deadline.time", clock)
+        yield clock
+    # Who ends waits looks when it has to look next: so far by that clock.
+    Cancellation().call()
 
 
 @pytest.fixture

@@ -391,8 +391,12 @@ def test_a_secret_is_found_in_whatever_form(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(f"before {secret} after", encoding="utf-8")
     assert secrets.found_in(files_in(tmp_path)) == ["secret in file"]
     assert secrets.found_in({"it": b"nothing"}) == []
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()", secret], stdin=subprocess.PIPE)
+    waiting = [sys.executable, "-c", "input('begun')", secret]
+    sleeper = subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert sleeper.stdout
+        # Its arguments can be seen once it runs, which may be later than it has been started.
+        assert sleeper.stdout.read(5) == b"begun"
         assert secrets.found_in(command_lines(os.getpid())) == [
             f"secret in the arguments of {sleeper.pid}"
         ]

@@ -8,23 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from promotion.deadline import Cancellation, Deadline, keeping
+from promotion.deadline import Deadline, keeping
 from promotion.errors import AccessDenied, DeadlineExceeded
 from promotion.registry.single_flight import SingleFlight
-
-
-class Watched(Cancellation):
-    """Is never called, and tells when somebody who waits looks at it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.looked_at = threading.Event()
-
-    @property
-    def is_called(self) -> bool:
-        """No."""
-        self.looked_at.set()
-        return False
+from tests.unit.watched import Watched
 
 
 class Flights:
@@ -49,9 +36,9 @@ class Flights:
 
     def follow(self, outcome: Callable[[], str], deadline: Deadline) -> Future[str]:
         """Want the same while the other one is on its way, and wait for that."""
-        watched = Watched()
-        flight = self._threads.submit(self._follow, outcome, deadline.unless(watched))
-        assert watched.looked_at.wait(10)
+        waits = threading.Event()
+        flight = self._threads.submit(self._follow, outcome, deadline.unless(Watched(waits.set)))
+        assert waits.wait(10)
         return flight
 
     def land(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 
 import pytest
 
+from promotion.deadline import NEVER, keeping
 from promotion.errors import AccessDenied, RegistryUnavailable
 from promotion.registry.auth import RegistryAuthenticator
 from promotion.registry.credentials import Credential, GivenToken, IdentityToken, Login, Token
@@ -24,6 +27,7 @@ from tests.unit.auth.showing import (
     accepting,
 )
 from tests.unit.endpoint import Asked, Endpoint, answer
+from tests.unit.watched import Watched
 
 # What was refused
 
@@ -103,50 +107,58 @@ def test_the_same_token_again_is_no_better() -> None:
 # Many threads
 
 
-def at_once(task: Callable[[], str | None], threads: int = 16) -> list[str | None]:
-    """Do the same on many threads that begin together."""
-    together = threading.Barrier(threads)
+class Crowd:
+    """Threads that do the same, and an endpoint that answers one when all others wait for it."""
 
-    def begin(_: int) -> str | None:
-        together.wait()
-        return task()
+    def __init__(self) -> None:
+        self._others = 0
+        self._waiting = threading.Semaphore(0)
 
-    with ThreadPoolExecutor(threads) as executor:
-        return list(executor.map(begin, range(threads)))
+    def do(self, task: Callable[[], str | None], threads: int = 16) -> list[str | None]:
+        """Do it on so many threads."""
+        self._others = threads - 1
+        with ThreadPoolExecutor(threads) as executor:
+            done = list(executor.map(self._do, [task] * threads))
+        self._others = 0
+        return done
 
+    def asked(self, fetch: Fetch) -> Endpoint:
+        """The endpoint."""
 
-def slowly(fetch: Fetch) -> Callable[[Asked], Answer]:
-    """An endpoint that takes its time, so that all threads come to wait for it."""
+        def reply(asked: Asked) -> Answer:
+            for _ in range(self._others):
+                assert self._waiting.acquire(timeout=60)
+            return fetch(asked.method, asked.url, asked.headers, asked.body)
 
-    def reply(asked: Asked) -> Answer:
-        threading.Event().wait(0.05)
-        return fetch(asked.method, asked.url, asked.headers, asked.body)
+        return Endpoint(reply)
 
-    return reply
+    def _do(self, task: Callable[[], str | None]) -> str | None:
+        with keeping(NEVER.unless(Watched(self._waiting.release))):
+            return task()
 
 
 def test_threads_share_one_token() -> None:
     """However many threads are refused at the same time, the endpoint is asked once."""
-    endpoint = Endpoint()
-    who = RegistryAuthenticator(Wallet(LOGIN), Endpoint(slowly(endpoint)))
-    assert at_once(lambda: who.renewed(HOST, PULL, BEARER, None)) == ["Bearer token-1"] * 16
-    assert at_once(lambda: who.authorization(HOST, PUSH)) == ["Bearer token-2"] * 16
+    endpoint, crowd = Endpoint(), Crowd()
+    who = RegistryAuthenticator(Wallet(LOGIN), crowd.asked(endpoint))
+    assert crowd.do(lambda: who.renewed(HOST, PULL, BEARER, None)) == ["Bearer token-1"] * 16
+    assert crowd.do(lambda: who.authorization(HOST, PUSH)) == ["Bearer token-2"] * 16
     refused = "Bearer token-1"
-    assert at_once(lambda: who.renewed(HOST, PULL, BEARER, refused)) == ["Bearer token-3"] * 16
+    assert crowd.do(lambda: who.renewed(HOST, PULL, BEARER, refused)) == ["Bearer token-3"] * 16
     assert len(endpoint.asked) == 3
 
 
 def test_threads_share_one_error() -> None:
     """All who wait for a token learn that there is none, and the next one asks again."""
-    endpoint = Endpoint(lambda _: answer(503))
-    who = RegistryAuthenticator(Wallet(LOGIN), Endpoint(slowly(endpoint)))
+    endpoint, crowd = Endpoint(lambda _: answer(503)), Crowd()
+    who = RegistryAuthenticator(Wallet(LOGIN), crowd.asked(endpoint))
 
     def ask() -> str | None:
         with pytest.raises(RegistryUnavailable):
             who.renewed(HOST, PULL, BEARER, None)
         return None
 
-    at_once(ask)
+    crowd.do(ask)
     assert len(endpoint.asked) == 1
     ask()
     assert len(endpoint.asked) == 2
@@ -156,7 +168,34 @@ def test_threads_share_one_renewal() -> None:
     """A token that ends under many requests is renewed once for all of them."""
     credentials = Wallet(Token("old"), Token("new"), Token("too many"))
     who = RegistryAuthenticator(credentials, Endpoint())
-    assert at_once(lambda: who.renewed(HOST, PULL, "", "Bearer old")) == ["Bearer new"] * 16
+    assert Crowd().do(lambda: who.renewed(HOST, PULL, "", "Bearer old")) == ["Bearer new"] * 16
+    assert credentials.renewed == 1
+
+
+class Overtaken(Wallet):
+    """Shows credentials of which another thread renews one in the moment after a look."""
+
+    def __init__(self, *credentials: Credential | None, look: int) -> None:
+        super().__init__(*credentials)
+        self._looks = count(1)
+        self._overtaken_at = look
+        self.overtake: Callable[[], object] = list
+
+    def find(self, host: str) -> Credential | None:
+        """What it was before that moment."""
+        found = super().find(host)
+        if next(self._looks) == self._overtaken_at:
+            self.overtake()
+        return found
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_what_another_thread_has_renewed_is_not_renewed_again(look: int) -> None:
+    """Whenever that was: whoever has still seen the old token finds the new one."""
+    credentials = Overtaken(Token("old"), Token("new"), Token("too many"), look=look)
+    who = RegistryAuthenticator(credentials, Endpoint())
+    credentials.overtake = partial(who.renewed, HOST, PULL, "", "Bearer old")
+    assert who.renewed(HOST, PULL, "", "Bearer old") == "Bearer new"
     assert credentials.renewed == 1
 
 

@@ -109,7 +109,7 @@ def test_command(tmp_path: Path, pool: urllib3.PoolManager, number: signal.Signa
         assert announced
         assert Client(pool, announced[1]).ask("GET", "/v2/none").status == 404
         process.send_signal(number)
-        assert process.communicate(timeout=5) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
 
@@ -122,7 +122,7 @@ def test_skopeo(client: Client, registry: EmbeddedRegistry, tmp_path: Path) -> N
     def copy(source: str, destination: str) -> None:
         plain = ["--src-tls-verify=false", "--dest-tls-verify=false", "--preserve-digests"]
         command = [skopeo, "--insecure-policy", "copy", "--quiet", "--all", *plain]
-        subprocess.run([*command, source, destination], check=True, timeout=30)
+        subprocess.run([*command, source, destination], check=True, timeout=60)
 
     children = [image(LAYER), image(LAYER, LAYER[:5])]
     client.push_blob("app", LAYER[:5])

@@ -37,4 +37,4 @@ def read_head(connection: socket.socket) -> bytes:
 def connect(host: str) -> socket.socket:
     """Open a connection to send bytes on."""
     name, _, port = host.rpartition(":")
-    return socket.create_connection((name, int(port)), timeout=5.0)
+    return socket.create_connection((name, int(port)), timeout=60)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
+import urllib3
 
+from bench.faults import Hold, Rule
 from bench.proxy import Proxy
 from bench.traffic import Exchange, Traffic, counts, longest_chain
 from tests.unit.wire import LAYER, Client, digest_of, image
@@ -74,19 +77,24 @@ def test_the_longest_chain(spans: list[tuple[float, float]], length: int) -> Non
     assert longest_chain(Exchange(1, "GET", "/", *span) for span in spans) == length
 
 
-def test_parallel_requests_are_no_chain(blob: str, proxy: Proxy, client: Client) -> None:
+def test_parallel_requests_are_no_chain(blob: str, proxy: Proxy) -> None:
     """Requests of three threads, two of each, take two round trips."""
-    proxy.round_trip = 0.1
+    rounds = [["1", "2", "3"], ["4", "5", "6"]]
+    held = chain.from_iterable(rounds)
+    proxy.inject(*(Rule(Hold(name), first=number) for number, name in enumerate(held, 1)))
+    with urllib3.PoolManager(maxsize=3, retries=False) as pool, ThreadPoolExecutor(3) as threads:
+        client = Client(pool, proxy.host)
 
-    def ask_twice() -> None:
-        for _ in range(2):
-            client.ask("HEAD", blob)
+        def ask_twice() -> None:
+            for _ in range(2):
+                client.ask("HEAD", blob)
 
-    threads = [threading.Thread(target=ask_twice) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        for _ in range(3):
+            threads.submit(ask_twice)
+        for names in rounds:
+            assert all(proxy.await_held(name, 60) for name in names)
+            for name in names:
+                proxy.release(name)
     assert Traffic.of(proxy.exchanges()) == Traffic(requests=6, look_ups=0, sequential=2)
     assert proxy.connections()[0] == 3
 

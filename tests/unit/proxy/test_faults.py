@@ -230,7 +230,7 @@ def test_the_end_does_not_wait(near: EmbeddedRegistry) -> None:
         for client in clients[:2]:
             client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert proxy.await_held("for ever")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     for client in clients:
         with client, suppress(ConnectionResetError):
             assert client.recv(1) == b""

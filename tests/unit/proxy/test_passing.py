@@ -70,7 +70,7 @@ def test_bodies_are_not_kept_back(pool: urllib3.PoolManager) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
-        assert seen.wait(5)
+        assert seen.wait(60)
         connection.sendall(b"other")
 
     with server(serve) as host, Proxy(host) as proxy:
