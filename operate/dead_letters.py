@@ -5,7 +5,8 @@ published to is what says for which pipeline it counts, so this is a matter of r
 write where that was. The function does in ``promotion-dlq-topic``, whatever the publisher wrote
 there. Pub/Sub does, for a message that the function never answered, in
 ``CloudPubSubDeadLetterSourceSubscription``; what stands in the other attribute then is the
-publisher's word. Where both are there, they must say the same.
+publisher's word. Where both are there, they must say the same: also where the function has written
+that it does not know.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ def decide(letter: Letter, sources: Mapping[str, str], classes: frozenset[str]) 
     kind = letter.attributes.get(CLASS, RETRYABLE)
     if classes and kind not in classes:
         return Keep(f"its class is {kind}; mend the message, or replay it all the same with ALL=1")
-    named = {topic for topic in (_by_function(letter), _by_pubsub(letter, sources)) if topic}
-    if not named:
+    said = (_by_function(letter), _by_pubsub(letter, sources))
+    named = {topic for topic in said if topic is not None}
+    if not named or "" in named:
         return Keep("no topic is recorded")
     if len(named) > 1:
         return Keep(f"it names two topics, {' and '.join(sorted(named))}: one may be forged")
@@ -82,15 +84,16 @@ def decide(letter: Letter, sources: Mapping[str, str], classes: frozenset[str]) 
     return Replay(topic)
 
 
-def _by_function(letter: Letter) -> str:
-    return letter.attributes.get(TOPIC, "")
+def _by_function(letter: Letter) -> str | None:
+    """The topic that the function has written: empty if it did not know it; None for nothing."""
+    return letter.attributes.get(TOPIC)
 
 
-def _by_pubsub(letter: Letter, sources: Mapping[str, str]) -> str:
+def _by_pubsub(letter: Letter, sources: Mapping[str, str]) -> str | None:
     """The topic of the subscription that Pub/Sub names; what it names if that is not known."""
     name = letter.attributes.get(_SUBSCRIPTION, "")
     if not name:
-        return ""
+        return None
     short = name.rpartition("/")[2]
     full = f"projects/{letter.attributes.get(_PROJECT, '')}/subscriptions/{short}"
     return sources.get(full, full)

@@ -52,6 +52,7 @@ def test_whoever_recorded_its_topic(attributes: dict[str, str]) -> None:
         ({**BY_FUNCTION, "promotion-dlq-topic": ""}, "no topic is recorded"),
         ({**BY_FUNCTION, "promotion-dlq-topic": "projects/evil/topics/t"}, "is no topic of this"),
         ({**BY_FUNCTION, "promotion-dlq-topic": f"{SHOP}/"}, "is no topic of this"),
+        ({**BY_PUBSUB, "promotion-dlq-topic": ""}, "no topic is recorded"),
         ({**BY_PUBSUB, "promotion-dlq-topic": TILL}, "it names two topics"),
         (
             {**BY_PUBSUB, "CloudPubSubDeadLetterSourceSubscriptionProject": "evil"},
