@@ -20,7 +20,7 @@ from tests.chaos.scenario import Outcome, Scale, Scenario
 from tests.chaos.stock import VERSION, Fate, Placed, Stock
 from tests.chaos.world import Parts, World, world
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 _POLL = 0.1
 
 
