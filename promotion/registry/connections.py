@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -44,6 +44,7 @@ class Connections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._limits: dict[str, HostLimit] = {}
+        self._direct: urllib3.PoolManager | None = None
         self._proxies: dict[str, urllib3.PoolManager] = {}
         self._outward: dict[Callable[[str], bool], urllib3.PoolManager] = {}
 
@@ -136,19 +137,20 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections."""
-        if "_direct" in vars(self):
-            self._direct.clear()
-        for pools in (*self._proxies.values(), *self._outward.values()):
-            pools.clear()
-
-    @cached_property
-    def _direct(self) -> urllib3.PoolManager:
-        from promotion.registry import pools
-
-        return pools.direct(_CONNECTIONS_PER_HOST)
+        for pools in (self._direct, *self._proxies.values(), *self._outward.values()):
+            if pools is not None:
+                pools.clear()
 
     def _pools(self, url: str) -> urllib3.PoolManager:
-        return self._by_proxy(url) or self._direct
+        return self._by_proxy(url) or self._pools_direct()
+
+    def _pools_direct(self) -> urllib3.PoolManager:
+        from promotion.registry import pools
+
+        with self._lock:
+            if self._direct is None:
+                self._direct = pools.direct(_CONNECTIONS_PER_HOST)
+            return self._direct
 
     def _pools_outward(self, forbids: Callable[[str], bool]) -> urllib3.PoolManager:
         from promotion.registry import pools

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import urllib3
@@ -21,6 +22,7 @@ from tests.chaos.stock import VERSION, Fate, Placed, Stock
 from tests.chaos.world import Parts, World, world
 
 PATIENCE = 120.0
+_MOST_SECONDS_TO_SETTLE = 600.0
 _POLL = 0.1
 
 
@@ -188,8 +190,11 @@ class _Rounds:
             self._scenario.faults(course)
         finally:
             self._end_faults()
-        if not course.until(lambda: self._is_over(course, acknowledged)):
-            self.violations.append(f"round {number}: not settled after {PATIENCE:g} s")
+        over = partial(self._is_over, course, acknowledged)
+        if not course.until(over, _MOST_SECONDS_TO_SETTLE):
+            self.violations.append(
+                f"round {number}: not settled after {_MOST_SECONDS_TO_SETTLE:g} s"
+            )
         course.look()
         found = self._oracle.violations(course.messages, course.seen)
         found += self._scene.secrets.found_in({**self._scene.logs(), **course.seen.sent()})

@@ -283,7 +283,7 @@ def test_a_reader_that_fails(ended: Ended) -> None:
 
     with Reader(repositories, ended.store) as reader:
         reader.watch([ended.image])
-        assert asked.wait(10)
+        assert asked.wait(60)
     assert "the reader failed" in reader.violations[0]
 
 

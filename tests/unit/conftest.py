@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -58,15 +59,16 @@ def pool() -> Iterator[urllib3.PoolManager]:
 
 
 @pytest.fixture
-def free_host() -> Callable[[], str]:
-    """Gives addresses on which nothing listens."""
+def free_host() -> Iterator[Callable[[], str]]:
+    """Gives addresses on which nothing listens, and on which nobody else can while it is used."""
+    with ExitStack() as held:
 
-    def free() -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return f"127.0.0.1:{probe.getsockname()[1]}"
+        def free() -> str:
+            bound = held.enter_context(socket.socket())
+            bound.bind(("127.0.0.1", 0))
+            return f"127.0.0.1:{bound.getsockname()[1]}"
 
-    return free
+        yield free
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def certificates(cache_control: str = "public, max-age=19800, must-revalidate") 
 
 
 def claims(**changes: object) -> dict[str, object]:
-    """What a token says: that it is a person's, for this service, for an hour; None: left out."""
+    """What a token says: that it is a person's, for this service, for a day; None: left out."""
     now = int(time.time())
     said = {
         "iss": "https://accounts.google.com",
@@ -45,7 +45,7 @@ def claims(**changes: object) -> dict[str, object]:
         "email": PERSON,
         "email_verified": True,
         "iat": now - 10,
-        "exp": now + 3600,
+        "exp": now + 24 * 3600,
         **changes,
     }
     return {name: value for name, value in said.items() if value is not None}

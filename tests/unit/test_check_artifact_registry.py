@@ -90,7 +90,7 @@ def test_a_repository_is_asked_once(api: ArtifactRegistryApi, online: Online) ->
 
 def test_repositories_are_asked_beside_each_other(api: ArtifactRegistryApi, online: Online) -> None:
     """No answer about one is waited for before the other is asked."""
-    both = Barrier(2, timeout=30)
+    both = Barrier(2, timeout=60)
     api.meanwhile = both.wait
     write(SHOP)
     assert online(**{ENDPOINT_VARIABLE: api.endpoint})["ok"]

@@ -231,9 +231,9 @@ def test_an_interrupt_ends_it_at_once(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             env=processes.environment(tmp_path),
         )
-        assert asked.wait(30)
+        assert asked.wait(60)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == (b"", b"promotion: interrupted\n")
+        assert process.communicate(timeout=60) == (b"", b"promotion: interrupted\n")
         assert process.returncode == 130
 
 

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -135,6 +136,30 @@ def test_a_token_may_be_asked_for_over_the_connection_that_wanted_it(
         assert shop.find("1.0") is None
         assert server.asked[-1].headers["Authorization"] == "Bearer issued"
     transport.close()
+
+
+def test_threads_that_come_first_share_one_pool(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its own would together have more connections to a host than there are to be."""
+    made: list[object] = []
+    make = pools.direct
+
+    def direct(per_host: int) -> object:
+        made.append(per_host)
+        if len(made) == 1:
+            # It comes to its end meanwhile only where it makes another.
+            other.start()
+            other.join(0.2)
+        return make(per_host)
+
+    monkeypatch.setattr(pools, "direct", direct)
+    with ScriptedServer(Answer(200)) as server:
+        ask = partial(connections.fetch, "GET", f"http://{server.host}/", {})
+        other = threading.Thread(target=ask)
+        ask()
+        other.join()
+    assert made == [connections_module._CONNECTIONS_PER_HOST]
 
 
 class GivenBack:

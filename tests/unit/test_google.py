@@ -337,13 +337,13 @@ def test_nobody_waits_beyond_their_deadline_for_a_token(files: Files) -> None:
 
     def slow(request: Asked) -> Answer:
         asked.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         return google(request)
 
     identity = GoogleFile(files(USER), Endpoint(slow))
     with ThreadPoolExecutor(1) as executor:
         first = executor.submit(identity.find, HOST)
-        assert asked.wait(10)
+        assert asked.wait(60)
         with keeping(Deadline.after(0.05)), pytest.raises(DeadlineExceeded):
             identity.find(HOST)
         assert not first.done()

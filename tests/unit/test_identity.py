@@ -74,7 +74,7 @@ REFUSED = {
     "by a shared secret": (token(header={"alg": "HS256"}), "Unsupported signature algorithm"),
     "of another kind of key": (token(header={"alg": "ES256"}), "."),
     "expired": (token(iat=NOW - 7200, exp=NOW - 3600), "Token expired"),
-    "from the future": (token(iat=NOW + 3600, exp=NOW + 7200), "Token used too early"),
+    "from the future": (token(iat=NOW + 24 * 3600, exp=NOW + 25 * 3600), "Token used too early"),
     "without an end": (token(exp=None), "none of Google's keys has signed it"),
     "for another service": (token(aud="https://evil.example"), "wrong audience"),
     "for several services": (token(aud=[AUDIENCE]), "wrong audience"),

@@ -37,7 +37,7 @@ SECOND = Policy(b"pipelines: {}  # second\n", KEY.public.pem.encode())
 MORNING = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 
 STAGE = "shop/extended-test"
-PATIENCE = 10
+PATIENCE = 60
 """Seconds after which a thread that is waited for is taken to be stuck."""
 
 

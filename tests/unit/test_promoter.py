@@ -313,7 +313,7 @@ pipelines:
 
     def put_manifest(repository: RepositoryClient, manifest: Manifest, tag: str = "") -> bool:
         if repository.repository.path == "shop/slow/shop":
-            assert announced.wait(20)
+            assert announced.wait(60)
         return put(repository, manifest, tag)
 
     source = RepositoryClient(Repository(near.host, "shop/fast-feedback/shop"), transport)

@@ -25,7 +25,7 @@ from tests.unit.shop import PUBLISHED, Shop, codes, kinds
 
 REFUSALS = [AccessDenied("403"), RegistryRefused("400")]
 EARLY, LATE = PUBLISHED, PUBLISHED + timedelta(seconds=1)
-PATIENCE = 30
+PATIENCE = 60
 
 
 @pytest.fixture

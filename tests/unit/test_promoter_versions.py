@@ -21,7 +21,7 @@ from tests.unit.promoting import promoter
 from tests.unit.shop import Shop, codes, kinds
 
 OLDER, NEWER = "1.4.2", "1.4.3"
-PATIENCE = 30
+PATIENCE = 60
 
 
 def older(shop: Shop) -> tuple[Digest, TestResult]:

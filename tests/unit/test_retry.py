@@ -307,7 +307,7 @@ def test_a_turn_is_waited_for() -> None:
     def hold() -> None:
         with limit.slot(NEVER):
             entered.set()
-            leave.wait(10)
+            leave.wait(60)
 
     def follow() -> None:
         with limit.slot(NEVER):
@@ -315,13 +315,13 @@ def test_a_turn_is_waited_for() -> None:
 
     threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     with pytest.raises(DeadlineExceeded), limit.slot(Deadline.after(0)):
         pass
     threads[1].start()
     assert not second.is_set()
     leave.set()
-    assert second.wait(10)
+    assert second.wait(60)
     for thread in threads:
         thread.join()
 

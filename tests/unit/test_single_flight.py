@@ -27,18 +27,18 @@ class Flights:
 
         def task() -> str:
             self._begun.set()
-            assert self._goes_on.wait(10)
+            assert self._goes_on.wait(60)
             return outcome()
 
         flight = self._threads.submit(self._flights.do, "key", task)
-        assert self._begun.wait(10)
+        assert self._begun.wait(60)
         return flight
 
     def follow(self, outcome: Callable[[], str], deadline: Deadline) -> Future[str]:
         """Want the same while the other one is on its way, and wait for that."""
         waits = threading.Event()
         flight = self._threads.submit(self._follow, outcome, deadline.unless(Watched(waits.set)))
-        assert waits.wait(10)
+        assert waits.wait(60)
         return flight
 
     def land(self) -> None:
@@ -65,7 +65,7 @@ def test_a_result_is_shared() -> None:
     second = flights.follow(lambda: fail(AssertionError()), LONG)
     assert not second.done()
     flights.land()
-    assert first.result(10) == second.result(10) == "the first one's"
+    assert first.result(60) == second.result(60) == "the first one's"
 
 
 def test_an_error_is_shared() -> None:
@@ -76,7 +76,7 @@ def test_an_error_is_shared() -> None:
     flights.land()
     for each in (first, second):
         with pytest.raises(AccessDenied, match="no"):
-            each.result(10)
+            each.result(60)
 
 
 @pytest.mark.parametrize("own", [DeadlineExceeded, Exception])
@@ -87,8 +87,8 @@ def test_the_end_of_ones_time_is_ones_own(own: type[Exception]) -> None:
     second = flights.follow(lambda: "the second one's", LONG)
     flights.land()
     with pytest.raises(DeadlineExceeded):
-        first.result(10)
-    assert second.result(10) == "the second one's"
+        first.result(60)
+    assert second.result(60) == "the second one's"
 
 
 def test_nobody_waits_beyond_their_deadline() -> None:
@@ -96,6 +96,6 @@ def test_nobody_waits_beyond_their_deadline() -> None:
     flights = Flights(SingleFlight())
     first = flights.lead(lambda: "late")
     with pytest.raises(DeadlineExceeded, match="another one that does the same"):
-        flights.follow(lambda: "never", Deadline.after(0)).result(10)
+        flights.follow(lambda: "never", Deadline.after(0)).result(60)
     flights.land()
-    assert first.result(10) == "late"
+    assert first.result(60) == "late"

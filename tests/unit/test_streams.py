@@ -52,7 +52,7 @@ class Held:
     def __call__(self) -> None:
         """Travel."""
         self.began.set()
-        assert self.arrive.wait(10)
+        assert self.arrive.wait(60)
 
 
 def lines(most: int) -> Lines[HostLimit]:
@@ -70,7 +70,7 @@ def ended(futures: list[Future[None]], *held: Held) -> None:
     for each in held:
         each.arrive.set()
     for future in futures:
-        future.result(10)
+        future.result(60)
 
 
 def throttled(host: str, streams: int) -> HostLimit:
@@ -87,14 +87,14 @@ def test_a_host_that_throttles_gets_fewer_streams() -> None:
     busy, free = throttled("busy", 16), HostLimit("free", 16, 16)
     first, second, other = Held(busy, free), Held(free, busy), Held(free)
     futures = started(streams, first, second, other)
-    assert first.began.wait(10)
-    assert other.began.wait(10)
+    assert first.began.wait(60)
+    assert other.began.wait(60)
     assert not second.began.is_set()
     other.arrive.set()
-    futures[2].result(10)
+    futures[2].result(60)
     assert not second.began.is_set()
     first.arrive.set()
-    assert second.began.wait(10)
+    assert second.began.wait(60)
     ended(futures, first, second, other)
 
 
@@ -105,7 +105,7 @@ def test_streams_begin_in_their_order() -> None:
     first, second, third = Held(limit), Held(limit), Held(limit)
     futures = started(streams, first, second, third)
     first.arrive.set()
-    assert second.began.wait(10)
+    assert second.began.wait(60)
     assert not third.began.is_set()
     ended(futures, second, third)
 
@@ -147,7 +147,7 @@ def test_a_stream_that_is_cancelled_before_it_begins_takes_no_turn() -> None:
     futures = started(streams, first, second, third)
     assert futures[1].cancel()
     first.arrive.set()
-    assert third.began.wait(10)
+    assert third.began.wait(60)
     assert not second.began.is_set()
     ended([futures[0], futures[2]], third)
 
@@ -219,7 +219,7 @@ def test_who_waited_for_a_copy_that_fails_tries_by_itself(
 
     def pieces(_: Blob) -> Iterator[bytes]:
         begun.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         if abandoned:
             yield b"c"
         raise NotFound("the other source does not have it")
@@ -237,7 +237,7 @@ def test_who_waited_for_a_copy_that_fails_tries_by_itself(
 
     leading = threading.Thread(target=lead)
     leading.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     follower.start()
     if abandoned:
         pace.abandon()
@@ -324,7 +324,7 @@ def endless(begun: threading.Event) -> Callable[[Blob], Iterator[bytes]]:
 
     def pieces(blob: Blob) -> Iterator[bytes]:
         if blob != BLOB:
-            assert begun.wait(10)
+            assert begun.wait(60)
             raise NotFound("the config is missing")
         while True:
             yield b""
@@ -355,7 +355,7 @@ def test_a_copy_that_fails_does_not_wait_for_look_ups(
         closing.wait()
 
     def pieces(_: Blob) -> Iterator[bytes]:
-        assert asked.wait(10)
+        assert asked.wait(60)
         raise NotFound("the config is missing")
 
     with SlowServer(listen) as silent:
@@ -411,7 +411,7 @@ class Standing:
     ) -> BlobReport:
         """Wait for the answer."""
         self.began.release()
-        assert self.answer.wait(20)
+        assert self.answer.wait(60)
         return BlobReport(blob.digest, blob.size, Way.MOUNTED)
 
 
@@ -427,9 +427,9 @@ def test_a_registry_that_stands_still_holds_up_no_other(
         copying = beside.submit(copy, image, stuck, stuck, NoAttachments(), bring=standing)
         try:
             for _ in range(parallel.REQUESTS):
-                assert standing.began.acquire(timeout=10)
+                assert standing.began.acquire(timeout=60)
             other = images.push_image(source, [CONTENT])
             assert copy(other, source, destination.until(Deadline.after(60))).blobs
         finally:
             standing.answer.set()
-        assert len(copying.result(10).blobs) == 2 * parallel.REQUESTS + 1
+        assert len(copying.result(60).blobs) == 2 * parallel.REQUESTS + 1

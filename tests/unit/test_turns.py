@@ -10,7 +10,7 @@ from promotion.deadline import Deadline, keeping
 from promotion.errors import DeadlineExceeded
 from promotion.turns import Turns
 
-PATIENCE = 30
+PATIENCE = 60
 """Seconds after which a thread that is waited for is taken to be stuck."""
 
 
