@@ -57,7 +57,7 @@ def test_three_suites_with_a_repaired_failure(
     while events[-1].attributes["verdict"] != "PROMOTE":
         events.append(shop.events.next())
     # Whoever delivers again waits for what is under way, and changes nothing.
-    assert [shop.push(message) for message in messages] == [200] * len(messages)
+    assert [shop.deliver(message) for message in messages] == [200] * len(messages)
     events += shop.events.rest()
 
     (promoted,) = [each for each in events if each.attributes["verdict"] == "PROMOTE"]
