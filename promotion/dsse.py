@@ -8,7 +8,7 @@ and not of its bytes read a second time.
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Literal, Never, TypeVar
+from typing import Annotated, Literal, Never
 
 import msgspec
 from msgspec import Meta
@@ -62,9 +62,6 @@ class _BundleRead(msgspec.Struct, rename="camel"):
     dsse_envelope: _EnvelopeWritten
 
 
-_Written = TypeVar("_Written", _EnvelopeWritten, _BundleRead)
-
-
 class Signature(msgspec.Struct, frozen=True):
     """A signature over a payload and its type.
 
@@ -90,27 +87,14 @@ class Envelope(msgspec.Struct, frozen=True):
         return pre_authentication_encoding(self.payload_type, self.payload)
 
     @classmethod
-    def from_json(cls, content: bytes) -> Envelope:
-        """Read an envelope.
-
-        Raises:
-            NotAnEnvelope: It is not one, or one of more than 128 KiB.
-        """
-        return _envelope(_read(content, _EnvelopeWritten))
-
-    @classmethod
     def from_bundle(cls, content: bytes) -> Envelope:
         """Read the envelope in a Sigstore bundle.
 
         Raises:
-            NotAnEnvelope: As for ``from_json``; or it is a bundle of another version, or with a
-                signature that is over something else.
+            NotAnEnvelope: There is none; the bundle is of another version, has a signature that is
+                over something else, or more than 128 KiB.
         """
-        return _envelope(_read(content, _BundleRead).dsse_envelope)
-
-    def to_json(self) -> bytes:
-        """The same bytes for the same envelope."""
-        return msgspec.json.encode(_written(self))
+        return _envelope(_read(content).dsse_envelope)
 
     def to_bundle(self) -> bytes:
         """A Sigstore bundle with this envelope; the same bytes for the same envelope."""
@@ -125,11 +109,11 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def _read(content: bytes, kind: type[_Written]) -> _Written:
+def _read(content: bytes) -> _BundleRead:
     if len(content) > LARGEST:
         raise NotAnEnvelope(f"it has {len(content):,} bytes, and {LARGEST:,} are read at most")
     try:
-        return typed.decode(content, kind)
+        return typed.decode(content, _BundleRead)
     except (ValueError, RecursionError) as error:
         raise NotAnEnvelope(f"it is not well formed: {error}") from error
 

@@ -33,7 +33,7 @@ from promotion.evidence.statement import PAYLOAD_TYPE, NotAStatement
 from promotion.registry import parallel, referrers
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Blob, Descriptor, Manifest
-from promotion.registry.reference import Digest, Repository, digest_of, parse_digest
+from promotion.registry.reference import Digest, Repository, digest_of
 from promotion.signing import NotTrusted, Signer, Verifier
 from promotion.verdict import Basis
 
@@ -188,7 +188,7 @@ class EvidenceStore:
                 self._note_api(repository.repository, there=False)
             return [tag for tag in tags if attestation.is_tag_for(subject, tag)]
         self._note_api(repository.repository, there=True)
-        return [_named(each) for each in listed if each.artifact_type == BUNDLE_TYPE]
+        return [_named(each, subject) for each in listed if each.artifact_type == BUNDLE_TYPE]
 
     def _each(
         self, repository: RepositoryClient, subject: Digest, names: Sequence[str | Ignored]
@@ -277,9 +277,9 @@ class _Memory(Generic[Key, Value]):
                 self._kept.popitem(last=False)
 
 
-def _named(listed: Descriptor) -> Digest | Ignored:
+def _named(listed: Descriptor, subject: Digest) -> Digest | Ignored:
     """The name of what may be a statement; nothing is fetched that is too large to be one."""
-    digest = parse_digest(listed.digest)
+    digest = referrers.listed_digest(listed, subject)
     if listed.size > _LARGEST_LISTED:
         return Ignored.because(
             digest, f"it is listed with {listed.size:,} bytes, which is too much"

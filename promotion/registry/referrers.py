@@ -142,7 +142,7 @@ def listed_digest(descriptor: Descriptor, subject: Digest) -> Digest:
         return parse_digest(descriptor.digest)
     except BadReference as error:
         raise UnsupportedContent(
-            f"What refers to {subject} cannot be copied: in the list of it, {error}"
+            f"The list of what refers to {subject} is damaged: {error}"
         ) from error
 
 
