@@ -73,7 +73,7 @@ REFUSED = {
     "unsigned": (token(header={"alg": "none"}), "Unsupported signature algorithm none"),
     "by a shared secret": (token(header={"alg": "HS256"}), "Unsupported signature algorithm"),
     "of another kind of key": (token(header={"alg": "ES256"}), "."),
-    "expired": (token(iat=NOW - 7200, exp=NOW - 3600), "Token expired"),
+    "expired": (token(iat=NOW - 7200, exp=NOW - 60), "Token expired"),
     "from the future": (token(iat=NOW + 24 * 3600, exp=NOW + 25 * 3600), "Token used too early"),
     "without an end": (token(exp=None), "none of Google's keys has signed it"),
     "for another service": (token(aud="https://evil.example"), "wrong audience"),
