@@ -14,6 +14,7 @@ A part that is not installed raises MissingPart, which names the command that in
 from __future__ import annotations
 
 import os
+import random
 import re
 import select
 import shlex
@@ -31,7 +32,7 @@ from pathlib import Path
 import urllib3
 import yaml
 
-READY_LIMIT = 30.0
+READY_LIMIT = 120.0
 STOP_LIMIT = 5.0
 POLL_INTERVAL = 0.02
 REPORTED_LINES = 20
@@ -398,10 +399,13 @@ def _answers(url: str) -> bool:
 
 
 def _free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody uses, nor is given before it is listened on, seconds later."""
+    while True:
+        # Below those that systems give to whoever asks for any.
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _inherited(excluded: str) -> dict[str, str]:

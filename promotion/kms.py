@@ -78,7 +78,7 @@ class KmsSigner:
 
     @property
     def public_key(self) -> str:
-        """The PEM form of the public key, asked for once.
+        """The PEM form of the public key, which is kept when it has come.
 
         Raises:
             AccessDenied: This identity may not see it.
