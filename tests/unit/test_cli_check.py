@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from dev.registry import EmbeddedRegistry
 from promotion.keys import PrivateKey
+from tests.unit import processes
 from tests.unit.checking import (
     DEV_ADDRESS,
     PROD_ADDRESS,
@@ -187,24 +187,20 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_terminal_has_colours_unless_they_are_not_wanted(near: EmbeddedRegistry) -> None:
     """A warning is yellow there, and only there; NO_COLOR leaves the word alone."""
     write(stage_at(near.host))
-    command = [sys.executable, "-m", "promotion", "check", "--online"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    command = ["check", "--online"]
 
     def on_a_terminal(**more: str) -> bytes:
-        master, slave = pty.openpty()
-        subprocess.run(command, stdout=slave, check=True, env={**environment, **more})
-        os.close(slave)
-        printed = os.read(master, 100_000)
-        os.close(master)
-        return printed
+        with processes.terminal(command, Path.cwd(), **more) as terminal:
+            return terminal.end()
 
     yellow = b"\x1b[33m"
     assert yellow + b"warning" in on_a_terminal()
-    assert yellow not in on_a_terminal(NO_COLOR="1")
-    assert b"warning" in on_a_terminal(NO_COLOR="1")
-    piped = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment).stdout
-    assert b"warning" in piped
-    assert b"\x1b" not in piped
+    plain = on_a_terminal(NO_COLOR="1")
+    assert b"warning" in plain
+    assert yellow not in plain
+    piped = processes.piped(command, Path.cwd()).stdout
+    assert "warning" in piped
+    assert "\x1b" not in piped
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
