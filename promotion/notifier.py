@@ -121,11 +121,10 @@ class Notifier:
         except BeyondLimit as error:
             _logger.warning("nobody is told who has revoked it: %s", error)
             return
+        check_counted(stated, evidence)
         revoked = [each for each in evidence.acts if _revokes(each.said, image)]
-        if (revoked or stated) and place.has_manifest(digest):
-            check_counted(stated, evidence)
-            if revoked:
-                self._announce_revocations(revoked, image, digest, place)
+        if revoked and place.has_manifest(digest):
+            self._announce_revocations(revoked, image, digest, place)
 
     def _announce_revocations(
         self, acts: Sequence[Attested[Act]], image: Image, digest: Digest, place: RepositoryClient
