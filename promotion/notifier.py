@@ -157,8 +157,7 @@ class Notifier:
             return None
         ways = case.image.promotions(case.promotion.digest)
         gone = [each for each in ways if each.to_stage in reached]
-        taken_back = gone[0] if gone else case.promotion
-        return events.revoked(taken_back, Verdict(causes), reached, at)
+        return events.revoked((gone or ways)[0], Verdict(causes), reached, at)
 
     def _unforeseen(
         self, case: Case, causes: Sequence[Finding], reached: Sequence[str]
