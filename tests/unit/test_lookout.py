@@ -352,7 +352,7 @@ def test_an_incident_is_looked_for_among_the_highest_versions(
         look().incident(INCIDENT)
     assert shop.evidence("fast-feedback", digest).alerts == ()
     assert len(of_stage(shop, "fast-feedback").alerts) == 1
-    look().incident(INCIDENT)
+    look().incident(replace(INCIDENT, incident="0.def"))
     assert len(shop.evidence("fast-feedback", digest).alerts) == 1
 
 
