@@ -121,11 +121,10 @@ class Notifier:
         except BeyondLimit as error:
             _logger.warning("nobody is told who has revoked it: %s", error)
             return
+        check_counted(stated, evidence)
         revoked = [each for each in evidence.acts if _revokes(each.said, image)]
-        if (revoked or stated) and place.has_manifest(digest):
-            check_counted(stated, evidence)
-            if revoked:
-                self._announce_revocations(revoked, image, digest, place)
+        if revoked and place.has_manifest(digest):
+            self._announce_revocations(revoked, image, digest, place)
 
     def _announce_revocations(
         self, acts: Sequence[Attested[Act]], image: Image, digest: Digest, place: RepositoryClient
@@ -158,8 +157,7 @@ class Notifier:
             return None
         ways = case.image.promotions(case.promotion.digest)
         gone = [each for each in ways if each.to_stage in reached]
-        taken_back = gone[0] if gone else case.promotion
-        return events.revoked(taken_back, Verdict(causes), reached, at)
+        return events.revoked((gone or ways)[0], Verdict(causes), reached, at)
 
     def _unforeseen(
         self, case: Case, causes: Sequence[Finding], reached: Sequence[str]

@@ -163,6 +163,10 @@ class Promoter:
         """
         image = self._found(reference)
         with attempting(self._seconds) as deadline:
+            place = writer(reference.repository, self._transport, deadline)
+            if stated and not place.has_manifest(digest):
+                # What was stated of it has gone with it; it may be in the next stage all the same.
+                stated = None
             # First, since it takes less: what keeps the image from being judged holds up no event.
             self._notifier.tell_revocations(image, digest, stated, deadline)
             occasion = Occasion(reference, digest, at, stated=stated)

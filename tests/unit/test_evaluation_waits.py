@@ -217,3 +217,18 @@ def test_an_image_that_is_gone_is_not_waited_for(
     remove(shop.stage(stage), f"manifests/{digest}")
     assert functions.take(asked) == []
     assert functions.dead_letters.events == []
+
+
+@pytest.mark.parametrize("kind", [Kind.REVOKE, Kind.APPROVE, Kind.PROMOTE])
+def test_an_image_that_is_gone_is_not_waited_for_where_it_went(
+    shop: Shop, functions: Functions, kind: Kind
+) -> None:
+    """The stage that it was decided in was cleaned up, and the next one has the image still."""
+    digest = shop.push().digest
+    shop.push("extended-test")
+    (asked,) = functions.decide(kind, "fast-feedback", digest)
+    for each in shop.stage("fast-feedback").referrers(digest) or ():
+        remove(shop.stage("fast-feedback"), f"manifests/{each.digest}")
+    remove(shop.stage("fast-feedback"), f"manifests/{digest}")
+    functions.take(asked)
+    assert functions.dead_letters.events == []

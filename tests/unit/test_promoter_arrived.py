@@ -13,12 +13,13 @@ import pytest
 
 from promotion import configuration, effects
 from promotion import promoter as promoter_module
-from promotion.errors import Contended, PublishFailed
+from promotion.errors import Contended, PublishFailed, RegistryUnavailable
 from promotion.events import DENIED, PROMOTED, REVOKED, Event
 from promotion.evidence.act import Act, Kind
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.judgement import Judgement, judge
+from promotion.marks import Marks
 from promotion.messages import Outcome
 from promotion.registry import client, tagging
 from promotion.registry import copy as engine
@@ -204,6 +205,43 @@ def test_what_is_in_a_later_stage_alone_is_taken_back(shop: Shop) -> None:
     assert json.loads(revoked.data)["stages"] == ["prod"]
     assert denied.attributes["to_stage"] == "extended-test"
     assert shop.handle(failed) == []
+
+
+def test_what_two_ways_led_to_is_taken_back_by_one_event(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways are looked at, and neither can remember that it was told."""
+    canary = f"""\
+      canary:
+        registry: {shop.near.host}/shop
+        promotes_to: prod
+        gate:
+          suites: [extended]
+"""
+    forked = shop.promotion_yaml.replace("to: extended-test", "to: [canary, extended-test]", 1)
+    shop.written = forked.replace("      prod:\n", f"{canary}      prod:\n")
+    digest = shop.push().digest
+    shop.handle(shop.result(digest))
+    shop.handle(shop.result(digest, "extended-test", "extended"))
+    for stage in ("canary", "extended-test"):
+        remove(shop.stage(stage), f"manifests/{digest}")
+    failed = replace(
+        shop.result(digest, outcome=Outcome.FAILURE), finished_at=PUBLISHED + timedelta(seconds=1)
+    )
+    before = len(shop.topic.events)
+    with monkeypatch.context() as patch:
+        patch.setattr(Marks, "announce", mark_fails)
+        with pytest.raises(RegistryUnavailable):
+            shop.handle(failed)
+    shop.handle(failed)
+    first, *others = [each for each in shop.topic.events[before:] if kinds([each]) == [REVOKED]]
+    assert len(others) == 2
+    assert others == [first, first]
+
+
+def mark_fails(_: Marks) -> None:
+    """What was announced is not remembered."""
+    raise RegistryUnavailable("it cannot be written")
 
 
 def test_what_has_arrived_waits_no_more(shop: Shop) -> None:
