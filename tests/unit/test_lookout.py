@@ -1,4 +1,4 @@
-"""What becomes of signals: whom an incident is laid to, and who is looked at again."""
+"""What becomes of signals: whom an incident is laid to, and what that does to promotions."""
 
 from __future__ import annotations
 
@@ -11,85 +11,35 @@ from typing import Any
 import msgspec
 import pytest
 
-from dev import images
 from dev.stack import three_stages
-from promotion import attribution, configuration, control_log, messages
-from promotion.artifact_registry import artifact_registry
-from promotion.delivery import Message
+from promotion import attribution, configuration, control_log
 from promotion.errors import (
     BadMessage,
     EvidenceMissing,
-    NotFound,
-    PublishFailed,
     RegistryUnavailable,
 )
-from promotion.events import PROMOTED, REVOKED, Event
+from promotion.events import PROMOTED, REVOKED
 from promotion.evidence.attested import Evidence
 from promotion.evidence.by_hand import Author, PromotionByHand
 from promotion.evidence.store import EvidenceStore
-from promotion.inventory import RegistryInventory
-from promotion.lookout import Lookout
-from promotion.messages import Deployed
 from promotion.promoter import Promoter
 from promotion.registry import client
 from promotion.registry.client import RepositoryClient
 from promotion.registry.manifest import Manifest
-from promotion.registry.reference import Digest, Reference, Repository, digest_of
+from promotion.registry.reference import Reference, Repository
 from promotion.registry.transport import Request, Response, Transport
 from promotion.signals import Evaluate, Incident
-from tests.topics import RecordedTopic
 from tests.unit.attached import refer
-from tests.unit.attesting import attach, bundle, flood
-from tests.unit.promoting import NoNetwork, evidence_store, promoter
+from tests.unit.attesting import flood
+from tests.unit.lookouts import CLOSED, INCIDENT, SIGNALS, Look, deploy, taking_signals
+from tests.unit.promoting import evidence_store
 from tests.unit.shop import PUBLISHED, Shop, codes, kinds
-from tests.unit.test_evidence_ignored import remove
-
-SIGNALS = "projects/p/subscriptions/signals"
-INCIDENT = Incident(
-    incident="0.abc",
-    started_at=PUBLISHED + timedelta(hours=1),
-    ended_at=None,
-    subscription=SIGNALS,
-    published_at=PUBLISHED + timedelta(hours=3),
-    pipeline="shop",
-    stage="fast-feedback",
-    image="shop",
-    policy="too slow",
-)
-CLOSED = replace(INCIDENT, ended_at=PUBLISHED + timedelta(hours=2))
-
-Look = Callable[..., Lookout]
 
 
 @pytest.fixture
 def look(shop: Shop) -> Look:
-    """Makes the part that takes signals, for a promotion.yaml that names their subscription."""
-    text = three_stages(shop.near.host, shop.far.host)
-    shop.written = f"{text}signals: {SIGNALS}\n"
-
-    def look(again: RecordedTopic | None = None) -> Lookout:
-        pipelines = configuration.parse("promotion.yaml", shop.promotion_yaml)
-        return Lookout(
-            pipelines,
-            shop.transport,
-            evidence_store(pipelines),
-            promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now),
-            lambda deadline: RegistryInventory(
-                shop.transport, artifact_registry({}, NoNetwork()), deadline
-            ),
-            again,
-        )
-
-    return look
-
-
-def deploy(shop: Shop, digest: Digest, tag: str, hours: int) -> None:
-    """Report that a digest runs in fast-feedback since so many hours."""
-    image = Reference(shop.stage("fast-feedback").repository, tag)
-    at = PUBLISHED + timedelta(hours=hours)
-    promoter(shop.promotion_yaml, shop.transport, shop.topic, lambda: shop.now).deployed(
-        Deployed(image, digest, at, at)
-    )
+    """Makes the part that takes signals."""
+    return taking_signals(shop)
 
 
 def of_stage(shop: Shop, stage: str) -> Evidence:
@@ -244,65 +194,6 @@ def test_without_a_subscription_for_them_no_signals_are_taken(shop: Shop, look: 
         look().incident(INCIDENT)
 
 
-def test_each_image_that_waits_gets_a_message_of_its_own(shop: Shop, look: Look) -> None:
-    """So that none holds up another."""
-    digest = shop.push().digest
-    again = RecordedTopic()
-    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED))
-    (message,) = again.events
-    assert json.loads(message.data) == {
-        "evaluate": {"image": f"{shop.stage('fast-feedback').repository}:1.0", "digest": digest}
-    }
-
-
-def test_a_pipeline_can_be_looked_at_by_itself(shop: Shop, look: Look) -> None:
-    """Schedules may differ."""
-    head, pipelines = shop.promotion_yaml.split("pipelines:\n")
-    stages, signals = pipelines.split("signals:")
-    other = stages.replace("shop:", "other:").replace("/shop", "/other")
-    shop.push()
-    shop.written = f"{head}pipelines:\n{stages}{other}signals:{signals}"
-    again = RecordedTopic()
-    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="other"))
-    assert again.events == []
-    look(again).evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="shop"))
-    assert len(again.events) == 1
-
-
-def test_a_request_for_a_pipeline_that_is_not_there_is_put_aside(look: Look) -> None:
-    """Nothing would come of it, and whoever has sent it would not know."""
-    with pytest.raises(BadMessage, match="There is no pipeline 'shpo', but shop"):
-        look().evaluate(Evaluate(SIGNALS, PUBLISHED, pipeline="shpo"))
-
-
-def test_what_a_lost_message_left_behind_is_promoted(shop: Shop, look: Look) -> None:
-    """An image whose evidence is complete, and that nobody has looked at since, moves on."""
-    text = shop.promotion_yaml
-    shop.written = text.replace("[functional]", "[functional, nft]")
-    digest = shop.push().digest
-    shop.handle(shop.result(digest))
-    shop.written = text
-    look().evaluate(Evaluate(SIGNALS, PUBLISHED))
-    assert shop.stage("extended-test").resolve("1.0") == digest
-
-
-def test_an_image_that_cannot_be_judged_holds_up_no_other(shop: Shop, look: Look) -> None:
-    """All others of its stage are looked at, though they come after it, and then it is told."""
-    place = Repository(shop.near.host, "shop/fast-feedback/api")
-    unreadable = RepositoryClient(place, shop.transport)
-    lost = bundle(b"{}")
-    attach(unreadable, images.push_image(unreadable, [b"tested"], tag="1.0"), lost)
-    remove(unreadable, f"blobs/{digest_of(lost)}")
-    digest = shop.push().digest
-    text = shop.promotion_yaml
-    shop.written = text.replace("[functional]", "[functional, nft]")
-    shop.handle(shop.result(digest))
-    shop.written = text
-    with pytest.raises(NotFound):
-        look().evaluate(Evaluate(SIGNALS, PUBLISHED))
-    assert shop.stage("extended-test").resolve("1.0") == digest
-
-
 def test_an_alert_after_the_promotion_revokes_it_once(shop: Shop, look: Look) -> None:
     """If the gate that the image has passed asks for none: the event names how far it has come.
 
@@ -423,43 +314,6 @@ def test_a_label_that_is_the_name_of_no_stage(shop: Shop, look: Look) -> None:
     look().incident(replace(INCIDENT, stage="fast-feedbak"))
     assert len(of_stage(shop, "extended-test").alerts) == 1
     assert of_stage(shop, "fast-feedback").alerts == ()
-
-
-def test_a_repeat_of_a_request_to_evaluate_tells_the_same(shop: Shop, look: Look) -> None:
-    """A denial that rests on no statement has the time at which the request was published."""
-    digest = shop.push().digest
-    shop.push(content=b"moved", tag="1.0")
-    image = Reference(shop.stage("fast-feedback").repository, "1.0")
-    request = Evaluate(SIGNALS, PUBLISHED, image, digest)
-
-    class Broken(RecordedTopic):
-        """Takes events, and does not say so."""
-
-        def publish(self, event: Event) -> str:
-            super().publish(event)
-            raise PublishFailed("no answer")
-
-    whole, shop.topic = shop.topic, Broken()
-    with pytest.raises(PublishFailed):
-        look().evaluate(request)
-    (lost,) = shop.topic.events
-    shop.topic = whole
-    shop.now += timedelta(minutes=1)
-    look().evaluate(request)
-    assert shop.topic.events == [lost]
-
-
-def test_an_image_that_is_named_with_its_digest_is_the_same(shop: Shop, look: Look) -> None:
-    """It came into its stage by a promotion, which is not told to be missing."""
-    digest = shop.push().digest
-    shop.handle(shop.result(digest))
-    name = f"{shop.stage('extended-test').repository}:1.0@{digest}"
-    content = {"evaluate": {"image": name, "digest": digest}}
-    before = len(shop.topic.events)
-    read = messages.parse(Message(json.dumps(content).encode(), {}, "1", PUBLISHED, SIGNALS))
-    assert isinstance(read, Evaluate)
-    look().evaluate(read)
-    assert shop.topic.events[before:] == []
 
 
 @pytest.mark.parametrize("signal", [INCIDENT, Evaluate(SIGNALS, PUBLISHED)], ids=["alert", "all"])
